@@ -1,0 +1,80 @@
+"""From a policy's action to joint targets: the same code in simulation and on a robot."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+from pybullet_utils.bullet_client import BulletClient
+
+from envs.robots.base import RobotSpec, low_polygon_urdf
+
+ControlMode = Literal["end-effector displacement", "joint displacement"]
+DISPLACEMENT_M = 0.05  # a full action, per axis and control period: 1 m/s at 20 Hz
+DISPLACEMENT_RAD = 0.15
+_DOWN = (1.0, 0.0, 0.0, 0.0)  # quaternion (x, y, z, w): the gripper points at the table
+
+
+class Kinematics:
+    """Forward and inverse kinematics of a robot alone, apart from any simulation of the world."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self._client: Any = BulletClient(pybullet.DIRECT)
+        self._spec = spec
+        self._body = self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True)
+        info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]
+        self.lower_rad = np.array([joint[8] for joint in info])
+        self.upper_rad = np.array([joint[9] for joint in info])
+
+    def forward(self, joints_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gripper's position (3,), metres in the base frame."""
+        self._set(joints_rad)
+        state = self._client.getLinkState(
+            self._body, self._spec.gripper_link, computeForwardKinematics=1
+        )
+        return np.array(state[4])
+
+    def inverse(
+        self, joints_rad: NDArray[np.float64], position_m: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return joint positions near `joints_rad` that bring the gripper to `position_m`, pointing down."""
+        self._set(joints_rad)
+        solution = self._client.calculateInverseKinematics(
+            self._body, self._spec.gripper_link, position_m.tolist(), _DOWN, maxNumIterations=20
+        )
+        return np.clip(solution[: len(self._spec.arm_joints)], self.lower_rad, self.upper_rad)
+
+    def close(self) -> None:
+        """Free the kinematic model."""
+        if self._client.isConnected():
+            self._client.disconnect()
+
+    def _set(self, joints_rad: NDArray[np.float64]) -> None:
+        for joint, value in zip(self._spec.arm_joints, joints_rad, strict=True):
+            self._client.resetJointState(self._body, joint, value)
+
+
+class Controller:
+    """Turns an action in [-1, 1] into joint targets, from measured joint positions only."""
+
+    def __init__(self, spec: RobotSpec, mode: ControlMode = "end-effector displacement") -> None:
+        self.kinematics = Kinematics(spec)
+        self.mode = mode
+        self.dimensions = 3 if mode == "end-effector displacement" else len(spec.arm_joints)
+        self.scale = DISPLACEMENT_M if self.dimensions == 3 else DISPLACEMENT_RAD
+
+    def joint_targets(
+        self, joints_rad: NDArray[np.float64], action: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return joint targets (n,) rad.
+
+        Args:
+            joints_rad: Measured joint positions, (n,).
+            action: (3,) displacement of the gripper in the base frame or (n,) of the joints; 1 is
+                `scale` metres or radians.
+        """
+        if self.mode == "joint displacement":
+            targets = joints_rad + self.scale * action
+            return np.clip(targets, self.kinematics.lower_rad, self.kinematics.upper_rad)
+        position = self.kinematics.forward(joints_rad) + self.scale * action
+        return self.kinematics.inverse(joints_rad, position)

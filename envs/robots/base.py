@@ -1,0 +1,115 @@
+"""Robots: a `RobotSpec` a file, and `Robot`, which binds one to a simulation."""
+
+import hashlib
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pybullet
+import pybullet_data
+from numpy.typing import NDArray
+
+from envs.simulation import Simulation
+
+
+@dataclass(frozen=True)
+class RobotSpec:
+    """A manipulator as PyBullet knows it; joints in the order of the arm, base first."""
+
+    name: str
+    urdf: str
+    """Path inside `pybullet_data`."""
+    arm_joints: tuple[int, ...]
+    finger_joints: tuple[int, ...]
+    gripper_link: int
+    """The link between the finger tips; its origin is the gripper's position."""
+    hand_link: int
+    """The link that carries a payload."""
+    home_rad: tuple[float, ...]
+    finger_open_m: float
+    position_gain: float
+    """PyBullet position gain of the joint servos at `joint_kp_scale` 1."""
+    joint_names: tuple[str, ...]
+
+
+class Robot:
+    """One robot in a simulation, moved by joint position targets."""
+
+    def __init__(self, simulation: Simulation, spec: RobotSpec) -> None:
+        self._client = simulation.client
+        self.spec = spec
+        self.body = int(self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True))
+        for shape in self._client.getVisualShapeData(self.body):
+            self._client.changeVisualShape(self.body, shape[1], rgbaColor=(1.0,) * 4)
+        info = [self._client.getJointInfo(self.body, joint) for joint in spec.arm_joints]
+        self.lower_rad = np.array([joint[8] for joint in info])
+        self.upper_rad = np.array([joint[9] for joint in info])
+        self.force_limits_nm = np.array([joint[10] for joint in info])
+        self.velocity_limits_rad_s = np.array([joint[11] for joint in info])
+        # Written by envs.physics at every reset; nominal until then.
+        self.gain = spec.position_gain
+        self.forces_nm = self.force_limits_nm.copy()
+        self.velocities_rad_s = self.velocity_limits_rad_s.copy()
+
+    def reset(self, joints_rad: NDArray[np.float64]) -> None:
+        """Put the arm at rest at these joint positions, fingers open."""
+        for joint, value in zip(self.spec.arm_joints, joints_rad, strict=True):
+            self._client.resetJointState(self.body, joint, value, 0.0)
+        for joint in self.spec.finger_joints:
+            self._client.resetJointState(self.body, joint, self.spec.finger_open_m, 0.0)
+        self.command(joints_rad, 2 * self.spec.finger_open_m)
+
+    def command(self, targets_rad: NDArray[np.float64], width_m: float) -> None:
+        """Set the servo targets of the arm and the opening of the gripper."""
+        for index, joint in enumerate(self.spec.arm_joints):
+            self._client.setJointMotorControl2(
+                self.body,
+                joint,
+                pybullet.POSITION_CONTROL,
+                targetPosition=float(targets_rad[index]),
+                positionGain=self.gain,
+                force=float(self.forces_nm[index]),
+                maxVelocity=float(self.velocities_rad_s[index]),
+            )
+        for joint in self.spec.finger_joints:
+            self._client.setJointMotorControl2(
+                self.body, joint, pybullet.POSITION_CONTROL, targetPosition=width_m / 2, force=20.0
+            )
+
+    def joint_positions(self) -> NDArray[np.float64]:
+        """Return the arm's joint positions, (n,) rad."""
+        states = self._client.getJointStates(self.body, self.spec.arm_joints)
+        return np.array([state[0] for state in states])
+
+    def gripper_width(self) -> float:
+        """Return the opening between the fingers, metres."""
+        states = self._client.getJointStates(self.body, self.spec.finger_joints)
+        return float(sum(state[0] for state in states))
+
+    def gripper_state(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the gripper's true position (m) and linear velocity (m/s), (3,) each."""
+        state = self._client.getLinkState(
+            self.body, self.spec.gripper_link, computeLinkVelocity=1, computeForwardKinematics=1
+        )
+        return np.array(state[4]), np.array(state[6])
+
+
+def low_polygon_urdf(spec: RobotSpec) -> Path:
+    """Return a cached copy of the robot's URDF whose visuals are its collision meshes.
+
+    TinyRenderer pays for every triangle: the Panda's visual meshes have about 100,000, its
+    collision meshes 3,000, and a 64-pixel frame takes a tenth of the time.
+    """
+    source = Path(pybullet_data.getDataPath()) / spec.urdf
+    text = source.read_text(encoding="utf-8").replace("meshes/visual", "meshes/collision")
+    text = re.sub(r'filename="(?:package://)?', f'filename="{source.parent.as_posix()}/', text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"simreal-{spec.name}-{digest}.urdf"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)  # another user's next run may read it
+        Path(file.name).replace(path)
+    return path

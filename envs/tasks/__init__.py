@@ -1,0 +1,6 @@
+"""Tasks, one a file."""
+
+from envs.tasks.base import Task
+from envs.tasks.reach import Reach
+
+__all__ = ["Reach", "Task"]
