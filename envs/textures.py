@@ -5,9 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from envs.parameters import TEXTURES
 
@@ -24,13 +22,12 @@ _PHOTOGRAPHS = {
 
 
 @functools.cache
-def texture_bank() -> Tensor:
-    """Return all textures, float32 (len(TEXTURES) * 128 * 128, 3), RGB in 0..1, mean about 0.5.
-
-    The order is that of `TEXTURES`; the pixels of one texture are contiguous, row by row.
-    """
-    images = [_photograph(name) if name in _PHOTOGRAPHS else _procedural(name) for name in TEXTURES]
-    return torch.from_numpy(np.concatenate([image.reshape(-1, 3) for image in images]))
+def texture(name: str) -> NDArray[np.float32]:
+    """Return one texture in 0..1, mean about 0.5: (128, 128) if grey, (128, 128, 3) RGB if not."""
+    if name in _PHOTOGRAPHS:
+        image = _photograph(name)
+        return image[..., 0].copy() if np.ptp(image, axis=-1).max() == 0 else image
+    return _procedural(name)
 
 
 def _photograph(name: str) -> NDArray[np.float32]:
@@ -54,16 +51,16 @@ def _procedural(name: str) -> NDArray[np.float32]:
     rng = np.random.default_rng(TEXTURES.index(name))  # fixed: the bank is part of the code
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE] / TEXTURE_SIZE
     if name == "plain":
-        gray = np.full(row.shape, 0.5)
+        grey = np.full(row.shape, 0.5)
     elif name == "noise":
-        gray = sum(_smooth_noise(rng, 2**octave) / 2**octave for octave in (1, 2, 3)) + 0.5
+        grey = sum(_smooth_noise(rng, 2**octave) / 2**octave for octave in (1, 2, 3)) + 0.5
     elif name == "stripes":
-        gray = 0.5 + 0.4 * np.sign(np.sin(2 * np.pi * 8 * column)) * np.ones_like(row)
+        grey = 0.5 + 0.4 * np.sign(np.sin(2 * np.pi * 8 * column)) * np.ones_like(row)
     elif name == "checker":
-        gray = 0.5 + 0.4 * np.sign(np.sin(2 * np.pi * 4 * column) * np.sin(2 * np.pi * 4 * row))
+        grey = 0.5 + 0.4 * np.sign(np.sin(2 * np.pi * 4 * column) * np.sin(2 * np.pi * 4 * row))
     else:  # speckle
-        gray = 0.5 + 0.5 * _smooth_noise(rng, 32)
-    return np.repeat(np.clip(gray, 0, 1)[..., None], 3, axis=-1).astype(np.float32)
+        grey = 0.5 + 0.5 * _smooth_noise(rng, 32)
+    return np.clip(grey, 0, 1).astype(np.float32)
 
 
 def _smooth_noise(rng: np.random.Generator, cells: int) -> NDArray[np.float64]:
