@@ -28,7 +28,7 @@ class Reach(Task):
     max_steps = 40
     privileged_order = (
         *(f"goal_position_m.{axis}" for axis in "xyz"),
-        *(f"gripper_position_m.{axis}" for axis in "xyz"),
+        *(f"gripper_to_goal_m.{axis}" for axis in "xyz"),
         *(f"gripper_velocity_m_s.{axis}" for axis in "xyz"),
     )
 
@@ -53,9 +53,10 @@ class Reach(Task):
         return rng.uniform((0.32, -0.2, 0.18), (0.55, 0.2, 0.36))
 
     def privileged(self, robot: Robot) -> NDArray[np.float32]:
-        """Return goal position, gripper position (m) and gripper velocity (m/s), float32 (9,)."""
+        """Return the goal's position, the way there (m), the gripper's velocity (m/s), float32 (9,)."""
         position, velocity = robot.gripper_state()
-        return np.concatenate([self.goal_position_m, position, velocity]).astype(np.float32)
+        way = self.goal_position_m - position
+        return np.concatenate([self.goal_position_m, way, velocity]).astype(np.float32)
 
     def reward(self, robot: Robot) -> tuple[float, bool]:
         """Return minus the distance, plus 1 at success."""

@@ -1,0 +1,1 @@
+"""simreal: what is done to a policy: pretrain, adapt, check, deploy."""
