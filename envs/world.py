@@ -103,6 +103,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.physics.apply(self.world.dynamics)
         self.sensing = Sensing(self.world.sensing, sensing_rng)
         self._last_image: NDArray[np.uint8] | None = None
+        self._layers: Layers | None = None  # rendered once a step, at most
         return self._observe(), {"success": False}
 
     def step(
@@ -116,6 +117,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         targets = self.controller.joint_targets(self._measured_rad, motion)
         self.robot.command(targets, self._width(applied))
         self.simulation.step(substeps(self.world.dynamics, self.control_period_s))
+        self._layers = None
         if self._appearance_every == "step":
             self._redraw_appearance()
         reward, success = self.task.reward(self.robot)
@@ -123,7 +125,11 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def render_layers(self, size: int | None = None) -> Layers:
         """Return the layers of the present moment, before any colour, delay or dropped frame."""
-        return self.camera.render(size or self._image_size)
+        if size not in (None, self._image_size):
+            return self.camera.render(size)
+        if self._layers is None:
+            self._layers = self.camera.render(self._image_size)
+        return self._layers
 
     def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
         """Return the camera's view as the domain makes it look, uint8 (480, 480, 3) RGB."""
@@ -154,7 +160,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._last_image is None or not dropped:
             offset = int(noise_offsets(self.sensing.rng, 1)[0])
             appearance = Appearance.of_world(self.world, offset)
-            self._last_image = compose(self.camera.render(self._image_size), appearance)
+            self._last_image = compose(self.render_layers(), appearance)
         return self._last_image
 
     def _redraw_appearance(self) -> None:

@@ -49,6 +49,21 @@ class Policy(nn.Module):
         """Return raw actions (B, A)."""
         return self.head(self.encoder(observation))
 
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the weights as NumPy arrays, to send to another process or to a file."""
+        return {name: value.numpy().copy() for name, value in self.state_dict().items()}
+
+    @classmethod
+    def from_arrays(cls, config: PolicyConfig, arrays: dict[str, NDArray[np.float32]]) -> "Policy":
+        """Build a policy from its configuration and its weights.
+
+        Raises:
+            RuntimeError: if a name or a shape does not fit the configuration.
+        """
+        policy = cls(config)
+        policy.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        return policy.eval()
+
     def act(self, observation: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """Return the action in [-1, 1] for one observation (A,), or for a batch (B, A)."""
         names = self.config.observation_names

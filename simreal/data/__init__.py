@@ -1,0 +1,1 @@
+"""Trajectories: source data, demonstrations, and the formats they are kept in."""

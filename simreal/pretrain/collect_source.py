@@ -1,0 +1,82 @@
+"""Source data: workers roll the teacher, or the student under its eyes, and keep what they saw."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Domain
+from envs.camera import stack
+from policies import Policy, PolicyConfig
+from simreal.data.batch import Batch
+from simreal.data.source import Frames, SourceData
+from simreal.rollout import Observation, cached_env, rollout
+
+Packed = tuple[PolicyConfig, dict[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class CollectJob:
+    """Frames that one worker collects."""
+
+    env_id: str
+    domain: Domain
+    teacher: Packed
+    student: Packed | None
+    """Acts in the episodes that are its turn (DAgger); None: the teacher acts in all."""
+    noise: float
+    """Deviation of the noise on the actions of the teacher, so that it visits its own mistakes."""
+    frames: int
+    first_seed: int
+
+
+def collect_frames(job: CollectJob) -> Frames:
+    """Collect `job.frames` frames, each labelled with what the teacher would do."""
+    env = cached_env(job.env_id, image=job.student is not None, privileged=True)
+    world = env.unwrapped
+    teacher = Policy.from_arrays(*job.teacher)
+    student = None if job.student is None else Policy.from_arrays(*job.student)
+    rng = np.random.default_rng(job.first_seed)
+    layers: list[Any] = []
+    columns: dict[str, list[NDArray[np.generic]]] = {"proprio": [], "action": [], "goal_position": []}
+
+    def keep(observation: Observation) -> None:
+        layers.append(world.render_layers())  # type: ignore[attr-defined]
+        columns["proprio"].append(observation["proprio"])
+        columns["action"].append(teacher.act(observation))
+        columns["goal_position"].append(observation["privileged"][:3])
+
+    episode = 0
+    while len(layers) < job.frames:
+        act: Callable[[Observation], NDArray[np.float32]] = (
+            student.act
+            if student is not None and rng.random() < 0.8
+            else functools.partial(_noisy, teacher, job.noise, rng)
+        )
+        options = {"domain": job.domain}
+        rollout(env, act, job.first_seed + episode, before=keep, options=options)
+        episode += 1
+    batch = stack(layers[: job.frames])
+    arrays = {name: np.stack(values[: job.frames]) for name, values in columns.items()}
+    return Frames({"shade": batch.shade, "segment": batch.segment, "depth": batch.depth, "camera": batch.camera} | arrays)
+
+
+def _noisy(teacher: Policy, noise: float, rng: np.random.Generator, observation: Observation) -> NDArray[np.float32]:
+    action = teacher.act(observation)
+    return np.clip(action + rng.normal(0, noise, action.shape), -1, 1).astype(np.float32)
+
+
+def compose_batch(folder: Path, count: int, domain: Domain, seed: int, size: int) -> Batch:
+    """Draw and compose one batch in a worker; `count` tells which state of the data to read."""
+    data = _opened(folder, count)
+    return data.batch(domain, np.random.default_rng(seed), size)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(folder: Path, count: int) -> SourceData:
+    data = SourceData.open(folder)
+    return SourceData(folder, data._arrays, count)
