@@ -15,16 +15,28 @@ class Batch:
     action: Tensor
     """float32 (B, A), in [-1, 1]."""
     auxiliary: dict[str, Tensor]
-    """Labels for auxiliary heads, float32 (B, n); empty where nobody knows them."""
+    """Labels for auxiliary heads, float32 (B, n); a row nobody knows is NaN."""
 
     def __len__(self) -> int:
         return len(self.action)
 
 
-def concatenate(first: Batch, second: Batch) -> Batch:
-    """Return both batches as one; auxiliary labels are dropped, since one side may lack them."""
+def concatenate(labelled: Batch, other: Batch) -> Batch:
+    """Return both batches as one.
+
+    Where only one side knows an auxiliary label, the other side's rows are NaN: unknown.
+    """
     observation = {
-        name: torch.cat([value, second.observation[name]])
-        for name, value in first.observation.items()
+        name: torch.cat([value, other.observation[name]])
+        for name, value in labelled.observation.items()
     }
-    return Batch(observation, torch.cat([first.action, second.action]), {})
+    names = labelled.auxiliary.keys() | other.auxiliary.keys()
+    auxiliary = {name: torch.cat([_label(side, name, (labelled, other)) for side in (labelled, other)]) for name in names}
+    return Batch(observation, torch.cat([labelled.action, other.action]), auxiliary)
+
+
+def _label(side: Batch, name: str, both: tuple[Batch, Batch]) -> Tensor:
+    if name in side.auxiliary:
+        return side.auxiliary[name]
+    size = next(batch.auxiliary[name].shape[1] for batch in both if name in batch.auxiliary)
+    return torch.full((len(side), size), torch.nan)

@@ -1,0 +1,63 @@
+"""Demonstrations: the privileged expert acts in a simulated target, and is recorded."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from policies import Policy
+from simreal.data.episodes import Episode
+from simreal.errors import SimrealError
+from simreal.rollout import Step, rollout
+
+_ATTEMPTS = 5  # rollouts for each demonstration wanted before giving up
+
+
+def demonstrate(
+    env: gymnasium.Env[Any, Any],
+    expert: Policy,
+    count: int,
+    seed: int,
+    options: dict[str, Any] | None = None,
+    progress: Callable[[int], None] = lambda recorded: None,
+) -> Iterator[Episode]:
+    """Record `count` demonstrations that succeeded.
+
+    Args:
+        env: The target, with privileged observations for the expert.
+        expert: A teacher.
+        count: Demonstrations wanted.
+        seed: The first episode's; following ones count up.
+        options: For `env.reset`.
+        progress: Told the number of demonstrations so far.
+
+    Raises:
+        SimrealError: if the expert fails so often that they cannot be had.
+    """
+    recorded = 0
+    for attempt in range(count * _ATTEMPTS):
+        if recorded == count:
+            return
+        steps: list[Step] = []
+        summary = rollout(env, expert.act, seed + attempt, after=steps.append, options=options)
+        if summary.success:
+            recorded += 1
+            progress(recorded)
+            yield _episode(steps, env.unwrapped.control_period_s)  # type: ignore[attr-defined]
+    if recorded < count:
+        raise SimrealError(
+            f"the expert succeeded in {recorded} of {count * _ATTEMPTS} episodes of this target; "
+            f"{count} demonstrations cannot be recorded"
+        )
+
+
+def _episode(steps: list[Step], period_s: float) -> Episode:
+    return Episode(
+        np.stack([step.observation["image"] for step in steps]).astype(np.uint8),
+        np.stack([step.observation["proprio"] for step in steps]).astype(np.float32),
+        np.stack([step.action for step in steps]).astype(np.float32),
+        np.array([step.reward for step in steps], np.float32),
+        (np.arange(len(steps)) * period_s).astype(np.float32),
+        steps[-1].success,
+    )

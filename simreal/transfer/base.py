@@ -1,0 +1,71 @@
+"""The interface of every transfer method: what it needs, what it adapts, and what it is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from envs import Domain
+from policies import Policy
+from simreal.data.source import SourceData
+from simreal.data.target import TargetData
+from simreal.errors import SimrealError
+from simreal.learning import Losses
+
+Need = Literal["source data", "demonstrations", "unlabelled frames", "rewarded steps"]
+Setting = Literal["inductive", "transductive", "unsupervised", "semi-supervised"]
+Report = Callable[[Losses], None]
+
+
+@dataclass(frozen=True)
+class SourceAccess:
+    """Source data together with the domain whose appearances its frames take on."""
+
+    data: SourceData
+    domain: Domain
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given. The source policy is never changed: methods work on a copy."""
+
+    policy: Policy
+    seed: int
+    demonstrations: TargetData | None = None
+    source: SourceAccess | None = None
+
+    def copy_of_policy(self) -> Policy:
+        """Return a copy of the source policy to adapt."""
+        return Policy.from_arrays(self.policy.config, self.policy.to_arrays()).train()
+
+    def generator(self) -> np.random.Generator:
+        """Return the source of the method's randomness."""
+        return np.random.default_rng(self.seed)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A transfer method: its declaration, and the function that carries it out."""
+
+    id: str
+    family: str
+    setting: Setting
+    needs: tuple[Need, ...]
+    adapts: str
+    paper: str
+    run: Callable[[Problem, Report], Policy]
+
+    def adapt(self, problem: Problem, report: Report = lambda losses: None) -> Policy:
+        """Return an adapted policy.
+
+        Raises:
+            SimrealError: naming what the method needs and was not given.
+        """
+        given = {"demonstrations": problem.demonstrations, "source data": problem.source}
+        missing = [need for need in self.needs if given.get(need) is None]
+        if missing:
+            flags = {"demonstrations": "--demos", "source data": "--source RUN"}
+            hints = ", ".join(flags.get(need, need) for need in missing)
+            raise SimrealError(f"method {self.id!r} needs {' and '.join(missing)}: give {hints}")
+        return self.run(problem, report)

@@ -1,0 +1,76 @@
+"""Fine-tuning: gradient steps on a few demonstrations of the target, from the source weights."""
+
+import numpy as np
+
+from policies import Policy
+from simreal.data.batch import concatenate
+from simreal.data.target import TargetData
+from simreal.learning import Learner, LearnConfig
+from simreal.transfer.base import Problem, Report
+
+BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
+
+
+def finetune(problem: Problem, report: Report) -> Policy:
+    r"""Minimize the imitation loss on the demonstrations, over encoder and head.
+
+    .. math:: \min_{\theta, \phi} E_{(o, a) \sim D_T} \| h_\phi(f_\theta(o)) - a \|^2
+
+    with :math:`o` an image (B, H, W, 3) and proprioception (B, P), :math:`a` (B, A), starting from
+    the source weights. Exists for shifts of perception that a few demonstrations show.
+    Yosinski et al. 2014, arXiv:1411.1792.
+    """
+    policy = problem.copy_of_policy()
+    learner = Learner(policy, LearnConfig(updates=300, learning_rate=1e-3))
+    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+
+
+def head_only(problem: Problem, report: Report) -> Policy:
+    r"""Minimize the same loss over the head alone; every encoder weight stays as it is, bit for bit.
+
+    .. math:: \min_\phi E_{(o, a) \sim D_T} \| h_\phi(f_{\theta_S}(o)) - a \|^2
+
+    Exists for shifts of what an action does, such as its scale, where the features still hold.
+    Kumar et al. 2022, arXiv:2202.10054 (linear probing).
+    """
+    policy = problem.copy_of_policy()
+    config = LearnConfig(updates=300, learning_rate=1e-3)
+    learner = Learner(policy, config, trainable=policy.head.parameters())
+    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+
+
+def cotrain(problem: Problem, report: Report) -> Policy:
+    r"""Fine-tune on target and source frames together, as many of each in every batch.
+
+    .. math:: \min_{\theta, \phi} E_{D_T} \| h(f(o)) - a \|^2 + E_{D_S} [ \| h(f(o)) - a \|^2
+              + \lambda \| g(f(o)) - p \|^2 ]
+
+    where the source frames take a fresh appearance each time and :math:`p` (B, 3) is the goal's
+    position, known in simulation. The source keeps the policy from forgetting what ten
+    demonstrations do not show. Exists for shifts of the camera and of appearance.
+    Maddukuri et al. 2025, arXiv:2503.24361.
+    """
+    policy = problem.copy_of_policy()
+    learner = Learner(policy, LearnConfig(updates=300, learning_rate=1e-3))
+    demonstrations, rng = _demonstrations(problem), problem.generator()
+    assert problem.source is not None  # declared as needed
+    for _ in range(learner.config.updates):
+        target = demonstrations.batch(rng, BATCH_SIZE)
+        source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE)
+        report(learner.update(concatenate(target, source)))
+    return learner.averaged()
+
+
+def _demonstrations(problem: Problem) -> TargetData:
+    assert problem.demonstrations is not None  # declared as needed
+    return problem.demonstrations
+
+
+def _fit_to_target(
+    learner: Learner, data: TargetData, rng: np.random.Generator, report: Report
+) -> Policy:
+    for _ in range(learner.config.updates):
+        report(learner.update(data.batch(rng, BATCH_SIZE)))
+    return learner.averaged()
+
+
