@@ -1,0 +1,137 @@
+"""The verdict on a candidate against a baseline, from paired differences over training seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from simreal.check.statistics import holm, seeds_needed, sign_flip_p, t_interval
+from simreal.errors import SimrealError, nearest
+
+Verdict = Literal["negative", "positive", "safe", "inconclusive"]
+MARGIN = 0.05
+MINIMUM_SEEDS = 6  # with five the smallest two-sided sign-flip p is 0.0625
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One candidate against one baseline."""
+
+    candidate: str
+    baseline: str
+    primary: bool
+    verdict: Verdict
+    difference: float
+    """Mean over seeds of the candidate's success minus the baseline's."""
+    ci_low: float
+    ci_high: float
+    p_value: float
+    """Of the sign-flip test; Holm-adjusted for a secondary comparison."""
+
+
+def compare_all(
+    success: Mapping[str, Sequence[float]],
+    primary: tuple[str, str],
+    secondary: Sequence[tuple[str, str]],
+    episodes: int,
+    margin: float = MARGIN,
+) -> list[Comparison]:
+    """Compare candidates with baselines: one primary comparison, and others corrected after Holm.
+
+    A secondary comparison's interval is at the confidence that its Holm rank leaves it, so that
+    interval and p-value tell the same story.
+
+    Args:
+        success: Candidate -> success rate of each training seed; all of the same length.
+        primary: (candidate, baseline), declared before anything was run.
+        secondary: Further (candidate, baseline) pairs.
+        episodes: Episodes behind each success rate.
+        margin: How much worse is still `safe`.
+
+    Raises:
+        SimrealError: for unequal numbers of seeds, or a success rate outside 0..1.
+    """
+    for name, rates in success.items():
+        _check(name, rates, len(success[primary[0]]))
+    pairs = [primary, *secondary]
+    differences = [_paired(success, *pair) for pair in pairs]
+    raw = [sign_flip_p(values) for values in differences]
+    adjusted = [raw[0], *holm(raw[1:])]
+    levels = [0.05, *_holm_levels(raw[1:])]
+    return [
+        _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
+        for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
+    ]
+
+
+def _comparison(
+    pair: tuple[str, str],
+    primary: bool,
+    values: list[float],
+    p_value: float,
+    level: float,
+    episodes: int,
+    margin: float,
+) -> Comparison:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Comparison(*pair, primary, "inconclusive", mean, -1.0, 1.0, 1.0)
+    low, high = t_interval(values, 1 - level, floor=1 / episodes)
+    verdict: Verdict = "inconclusive"
+    if len(values) >= MINIMUM_SEEDS:
+        if high < 0:
+            verdict = "negative"
+        elif low > 0 and p_value <= 0.05:
+            verdict = "positive"
+        elif low > -margin:
+            verdict = "safe"
+    return Comparison(*pair, primary, verdict, mean, low, high, p_value)
+
+
+def sentence(comparison: Comparison, seeds: int, spread: float | None = None) -> str:
+    """Return the verdict as one sentence for people."""
+    points = 100 * comparison.difference
+    manner = "beat" if points > 0 else "fell short of" if points < 0 else "equalled"
+    amount = f" by {abs(points):.0f} points" if round(abs(points)) else " (difference below a point)"
+    text = (
+        f"{comparison.candidate} {manner} {comparison.baseline}{amount} "
+        f"(95% interval {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
+        f"{seeds} seeds, p = {comparison.p_value:.3g}): {comparison.verdict}."
+    )
+    if comparison.verdict != "inconclusive":
+        return text
+    if seeds < MINIMUM_SEEDS:
+        return f"{text} A verdict needs at least {MINIMUM_SEEDS} seeds."
+    needed = seeds_needed(comparison.difference, spread) if spread is not None else None
+    return f"{text} About {needed} seeds would settle a difference like this." if needed else text
+
+
+def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float | None:
+    """Return the deviation of the paired differences; None for fewer than two seeds."""
+    values = _paired(success, *pair)
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _paired(success: Mapping[str, Sequence[float]], candidate: str, baseline: str) -> list[float]:
+    for name in (candidate, baseline):
+        if name not in success:
+            raise SimrealError(f"no candidate {name!r} among the results; {nearest(name, success)}")
+    return [a - b for a, b in zip(success[candidate], success[baseline], strict=True)]
+
+
+def _holm_levels(p_values: Sequence[float]) -> list[float]:
+    """Return the error level that Holm's procedure leaves to each comparison."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    levels = [0.05] * len(p_values)
+    for rank, index in enumerate(order):
+        levels[index] = 0.05 / (len(p_values) - rank)
+    return levels
+
+
+def _check(name: str, rates: Sequence[float], seeds: int) -> None:
+    if len(rates) != seeds:
+        raise SimrealError(f"{name}: {len(rates)} seeds where others have {seeds}; pairs are needed")
+    wrong = [rate for rate in rates if not 0 <= rate <= 1]
+    if wrong:
+        raise SimrealError(f"{name}: success rate {wrong[0]!r} is not between 0 and 1")
