@@ -79,6 +79,27 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_space = self._make_action_space()
         self.observation_space = self._make_observation_space()
 
+    @property
+    def proprio_order(self) -> tuple[str, ...]:
+        """Meaning of each element of `proprio`, with its unit after the last underscore."""
+        joints = (f"{name}_rad" for name in self.robot.spec.joint_names)
+        return (*joints, "gripper_x_m", "gripper_y_m", "gripper_z_m", "gripper_width_m")
+
+    @property
+    def action_order(self) -> tuple[str, ...]:
+        """Meaning of each element of the action."""
+        if self.controller.dimensions == 3:
+            motion: tuple[str, ...] = ("x_m", "y_m", "z_m")
+        else:
+            motion = tuple(f"{name}_rad" for name in self.robot.spec.joint_names)
+        return (*motion, "gripper_opening") if self.task.uses_gripper else motion
+
+    @property
+    def action_scale(self) -> tuple[float, ...]:
+        """What an action of 1 is, in the unit that `action_order` names."""
+        motion = (self.controller.scale,) * self.controller.dimensions
+        return (*motion, 1.0) if self.task.uses_gripper else motion
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

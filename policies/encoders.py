@@ -72,7 +72,7 @@ class VisionEncoder(nn.Module):
             channels = outputs
             height, width = -(-height // stride), -(-width // stride)
         # Keypoints need maps that can be negative: the last convolution has no activation.
-        self.convolutions = nn.Sequential(*layers[:-1]).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers[:-1])
         self.keypoints = SpatialSoftmax(height, width)
         self.normalizer = VectorNormalizer(config.vector_size)
         self.names = tuple(name for name, _ in config.vectors)

@@ -73,10 +73,9 @@ class SourceData:
             raise SimrealError(f"{folder}: no usable source data ({error})") from None
         return cls(folder, arrays, count)
 
-    def append(self, frames: Frames) -> None:
-        """Add frames, as many as there is room for."""
-        capacity = len(self._arrays["action"])
-        room = min(len(frames), capacity - self.count)
+    def append(self, frames: Frames, limit: int) -> None:
+        """Add frames, up to `limit` in all."""
+        room = min(len(frames), limit - self.count)
         for name, column in frames.columns.items():
             self._arrays[name][self.count : self.count + room] = column[:room]
         self.count += room

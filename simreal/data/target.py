@@ -18,7 +18,13 @@ class TargetData:
     images: NDArray[np.uint8]
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
-    demonstrations: int
+    episode: NDArray[np.int64]
+    """(N,): which demonstration a frame belongs to, counted from 0."""
+
+    @property
+    def demonstrations(self) -> int:
+        """Return the number of demonstrations."""
+        return len(np.unique(self.episode))
 
     @classmethod
     def of_episodes(cls, episodes: list[Episode]) -> "TargetData":
@@ -33,7 +39,14 @@ class TargetData:
             np.concatenate([episode.images for episode in episodes]),
             np.concatenate([episode.proprio for episode in episodes]),
             np.concatenate([episode.actions for episode in episodes]),
-            len(episodes),
+            np.repeat(np.arange(len(episodes)), [len(episode) for episode in episodes]),
+        )
+
+    def only(self, episodes: NDArray[np.int64]) -> "TargetData":
+        """Return the frames of these demonstrations."""
+        keep = np.isin(self.episode, episodes)
+        return TargetData(
+            self.images[keep], self.proprio[keep], self.actions[keep], self.episode[keep]
         )
 
     def __len__(self) -> int:

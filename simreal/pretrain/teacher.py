@@ -7,13 +7,13 @@ import gymnasium
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
 
-import envs
 from envs import Domain
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from policies.sb3 import policy_from_sb3, policy_kwargs
+from simreal.pretrain.callback import Advance
+from simreal.progress import progress
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def teacher_policy_config(env: gymnasium.Env) -> PolicyConfig:
 
 
 def train_teacher(
-    env_id: str, domain: Domain, seed: int, config: TeacherConfig, logs: Path, callback: BaseCallback | None
+    env_id: str, domain: Domain, seed: int, config: TeacherConfig, logs: Path
 ) -> Policy:
     """Train the teacher and return it; TensorBoard logs go to `logs`."""
 
@@ -71,7 +71,8 @@ def train_teacher(
             device="cpu",
         )
         model.policy.features_extractor.encoder.normalizer.set_statistics(mean, std)
-        model.learn(config.steps, callback=callback, tb_log_name="teacher")
+        with progress("teacher", config.steps, "steps") as advance:
+            model.learn(config.steps, callback=Advance(advance), tb_log_name="teacher")
     finally:
         environments.close()
     return policy_from_sb3(model, policy_config)
@@ -88,5 +89,3 @@ def _privileged_statistics(env: gymnasium.Env, seed: int) -> tuple[np.ndarray, n
             observation, *_ = env.step(env.action_space.sample())
     return np.mean(seen, axis=0), np.std(seen, axis=0)
 
-
-__all__ = ["TeacherConfig", "envs", "teacher_policy_config", "train_teacher"]

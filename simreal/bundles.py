@@ -1,0 +1,87 @@
+"""Bundles of this project's environments: filling the manifest, and reading one with a user's error."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+
+from policies import (
+    ActionSpec,
+    BundleError,
+    BundleManifest,
+    ObservationSpec,
+    Policy,
+    PolicyBundle,
+)
+from simreal.errors import SimrealError
+
+
+def describe(
+    policy: Policy, env: gymnasium.Env[Any, Any], env_id: str, domain: str, seed: int, **extra: Any
+) -> PolicyBundle:
+    """Return the bundle of a policy trained in `env`."""
+    world: Any = env.unwrapped
+    observation: spaces.Dict = env.observation_space  # type: ignore[assignment]
+    manifest = BundleManifest(
+        observations=tuple(
+            _observation_spec(name, observation[name], world)
+            for name in policy.config.observation_names
+        ),
+        action=ActionSpec(
+            shape=env.action_space.shape or (),
+            meaning=world.controller.mode,
+            order=world.action_order,
+            scale=world.action_scale,
+            units=tuple(_unit(name) for name in world.action_order),
+        ),
+        control_period_s=world.control_period_s,
+        env_id=env_id,
+        domain=domain,
+        seed=seed,
+        policy=policy.config,
+        git_commit=git_commit(),
+        extra=extra,
+    )
+    return PolicyBundle(policy, manifest)
+
+
+def load_bundle(folder: Path) -> PolicyBundle:
+    """Read a bundle.
+
+    Raises:
+        SimrealError: saying what is wrong with it.
+    """
+    try:
+        return PolicyBundle.load(folder)
+    except BundleError as error:
+        raise SimrealError(str(error)) from None
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout this code runs from, or None outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def _observation_spec(name: str, space: spaces.Space[Any], world: Any) -> ObservationSpec:
+    shape = space.shape or ()
+    if name == "image":
+        return ObservationSpec(name, shape, str(space.dtype), layout="HWC RGB")
+    order = world.proprio_order if name == "proprio" else world.task.privileged_order
+    units = tuple(_unit(item) for item in order)
+    return ObservationSpec(name, shape, str(space.dtype), tuple(order), units)
+
+
+def _unit(name: str) -> str:
+    """Return the unit that ends a name such as `gripper_x_m` or `velocity_m_s.x`."""
+    stem = name.split(".")[0]
+    for ending, unit in (("_m_s", "m/s"), ("_rad", "rad"), ("_m", "m")):
+        if stem.endswith(ending):
+            return unit
+    return "1"

@@ -1,0 +1,83 @@
+"""The baseline that counts: a policy trained on the target alone, and trained properly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from policies import Policy, PolicyConfig
+from simreal.data.target import TargetData
+from simreal.learning import Learner, LearnConfig
+from simreal.transfer.fine_tuning import BATCH_SIZE
+
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+_HELD_OUT = 0.2  # of the demonstrations, when tuning
+_LOOK_EVERY = 50
+_PATIENCE = 4  # looks without a better held-out loss: converged
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Settings of target-only, chosen on tuning seeds alone."""
+
+    learning_rate: float
+    updates: int
+    held_out_loss: float
+
+
+def train(config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int) -> Policy:
+    """Train from nothing on the demonstrations: same architecture, same batches, same loss."""
+    learner = _fresh(config, data, learning_rate, updates, seed)
+    rng = np.random.default_rng(seed)
+    for _ in range(updates):
+        learner.update(data.batch(rng, BATCH_SIZE))
+    return learner.averaged()
+
+
+def converge(
+    config: PolicyConfig, data: TargetData, learning_rate: float, most: int, seed: int
+) -> Tuned:
+    """Train until the loss on held-out demonstrations no longer falls.
+
+    Whole demonstrations are held out: neighbouring frames of one would tell the answer.
+    """
+    rng = np.random.default_rng(seed)
+    held = max(1, round(_HELD_OUT * data.demonstrations))
+    order = rng.permutation(data.demonstrations)
+    fitted, checked = data.only(order[held:]), data.only(order[:held])
+    learner = _fresh(config, fitted, learning_rate, most, seed)
+    best, best_at, looks = float("inf"), 0, 0
+    while learner.done < most and looks < _PATIENCE:
+        for _ in range(min(_LOOK_EVERY, most - learner.done)):
+            learner.update(fitted.batch(rng, BATCH_SIZE))
+        loss = _loss(learner.averaged(), checked)
+        looks = 0 if loss < 0.99 * best else looks + 1
+        if loss < best:
+            best, best_at = loss, learner.done
+    # Where it had converged, not the luckiest look: more updates never starve the baseline.
+    return Tuned(learning_rate, max(best_at, learner.done), best)
+
+
+def choose(trials: list[Tuned]) -> Tuned:
+    """Return the learning rate with the lowest mean held-out loss, and its mean number of updates."""
+    rates = sorted({trial.learning_rate for trial in trials})
+    by_rate = {rate: [t for t in trials if t.learning_rate == rate] for rate in rates}
+    best = min(rates, key=lambda rate: float(np.mean([t.held_out_loss for t in by_rate[rate]])))
+    chosen = by_rate[best]
+    updates = round(float(np.mean([trial.updates for trial in chosen])))
+    return Tuned(best, updates, float(np.mean([trial.held_out_loss for trial in chosen])))
+
+
+def _fresh(
+    config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int
+) -> Learner:
+    torch.manual_seed(seed)
+    policy = Policy(config)
+    policy.encoder.normalizer.set_statistics(data.proprio.mean(axis=0), data.proprio.std(axis=0))
+    return Learner(policy, LearnConfig(updates, learning_rate))
+
+
+def _loss(policy: Policy, data: TargetData) -> float:
+    batch = data.at(np.arange(len(data)))
+    with torch.inference_mode():
+        return float((policy(batch.observation) - batch.action).square().mean())

@@ -1,0 +1,41 @@
+"""Presets: how much work a run does. The one place where sizes are set for tests and for people."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from simreal.pretrain.distill import DistillConfig
+from simreal.pretrain.reinforce import ReinforceConfig
+from simreal.pretrain.teacher import TeacherConfig
+
+Preset = Literal["default", "smoke"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of every stage."""
+
+    teacher: TeacherConfig
+    distill: DistillConfig
+    rl: ReinforceConfig
+    seeds: int
+    demos: int
+    check_episodes: int
+    evaluation_episodes: int
+    tuning_updates: int
+    """Most updates of target-only."""
+
+
+PRESETS: dict[str, Sizes] = {
+    "default": Sizes(TeacherConfig(), DistillConfig(), ReinforceConfig(), 8, 10, 50, 100, 1200),
+    # Quick and honest about it: every stage runs, nothing is learned well.
+    "smoke": Sizes(
+        TeacherConfig(steps=2048, environments=2, rollout_steps=256),
+        DistillConfig(frames=(400, 200), updates=(20, 20), batch_size=64),
+        ReinforceConfig(steps=256, environments=2, rollout_steps=64, batch_size=64, buffer_size=500),
+        seeds=2,
+        demos=2,
+        check_episodes=4,
+        evaluation_episodes=4,
+        tuning_updates=40,
+    ),
+}

@@ -1,0 +1,41 @@
+"""Progress of anything over a few seconds: a bar with a rate and the time left."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """Print a line for people, unless they asked for quiet."""
+    console.print(message)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar; call what is given with the number of units just done.
+
+    Without a terminal one line is printed at the end, so that a log stays readable.
+    """
+    started, done = time.perf_counter(), 0
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            rate = f"{done / max(time.perf_counter() - started, 1e-9):,.1f} {unit}/s"
+            bar.update(task, advance=count, rate=rate)
+
+        yield advance
+    seconds = time.perf_counter() - started
+    console.print(f"  {what}: {done:,} {unit} in {seconds:.0f} s ({done / seconds:,.1f} {unit}/s)")
