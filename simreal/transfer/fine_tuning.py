@@ -3,7 +3,7 @@
 import numpy as np
 
 from policies import Policy
-from simreal.data.batch import concatenate
+from simreal.data.batch import Batch, concatenate
 from simreal.data.target import TargetData
 from simreal.learning import Learner, LearnConfig
 from simreal.transfer.base import Problem, Report
