@@ -1,0 +1,5 @@
+"""The report of a run: one self-contained HTML page."""
+
+from simreal.report.page import build
+
+__all__ = ["build"]

@@ -1,0 +1,86 @@
+"""`report`: run folder -> one self-contained HTML page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from jinja2 import Environment, PackageLoader
+
+from policies import PolicyBundle
+from simreal.bundles import load_bundle
+from simreal.errors import SimrealError
+from simreal.files import atomic_write_text
+from simreal.report.pictures import clip, data_uri, policy_view, strip
+from simreal.report.plots import gap_plot, seeds_plot
+from simreal.targets import parse_target
+
+_WHAT_IT_GOT = {
+    "zero-shot": "nothing: the source policy as it is",
+    "target-only": "the demonstrations, from fresh weights, until converged",
+    "target-only-equal-updates": "the demonstrations, from fresh weights, as many updates as the methods",
+}
+
+
+def build(folder: Path) -> Path:
+    """Write `report.html` of a finished run.
+
+    Raises:
+        SimrealError: if the folder holds no finished run.
+    """
+    path = folder / "result.json"
+    if not path.is_file():
+        raise SimrealError(f"{path}: missing: {folder} holds no finished run")
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if result.get("command") != "run":
+        raise SimrealError(f"{path}: command: {result.get('command')!r}; a report is made of a 'run'")
+    source, adapted = load_bundle(folder / "policy"), load_bundle(folder / "adapted")
+    template = Environment(loader=PackageLoader("simreal.report", "."), autoescape=True).get_template("page.html.jinja")
+    page = template.render(
+        result=result,
+        check=result["check"],
+        verdict=result["check"]["comparisons"][0],
+        got=_WHAT_IT_GOT,
+        mean=lambda rates: sum(rates) / len(rates),
+        gap=_gap(result),
+        manifest=source.manifest,
+        config=json.dumps(json.loads((folder / "config.json").read_text()), indent=1),
+        plots={
+            "gap": data_uri(gap_plot(result["evaluation"], result["target"]), "png"),
+            "seeds": data_uri(seeds_plot(result["check"]["candidates"]), "png"),
+        },
+        pictures=_pictures(folder, result, source, adapted),
+    )
+    return atomic_write_text(folder / "report.html", page)
+
+
+def _pictures(
+    folder: Path, result: dict[str, Any], source: PolicyBundle, adapted: PolicyBundle
+) -> dict[str, str]:
+    """Return source and target as the policy sees them, and a clip; also kept as files."""
+    env_id = source.manifest.env_id
+    target = parse_target(result["target"], env_id)
+    env = gymnasium.make(target.env, render_mode="rgb_array")
+    labels = ("zero-shot", f"{result['method']}, {result['check']['budget']['demonstrations']} demonstrations")
+    views = {
+        "source": strip(policy_view(env, parse_target(source.manifest.domain, env_id), 5), folder / "source.png"),
+        "target": strip(policy_view(env, target, 5), folder / "target.png"),
+    }
+    film = clip(env, target, source.policy, adapted.policy, labels)
+    (folder / "clip.webp").write_bytes(film)
+    env.close()
+    uris = {name: data_uri(data, "png") for name, data in views.items()}
+    return uris | {"clip": data_uri(film, "webp")}
+
+
+def _gap(result: dict[str, Any]) -> dict[str, float]:
+    """Return what the first screen says: the target's success before and after, and nominal."""
+    success = result["check"]["candidates"]
+    nominal = next(row for row in result["evaluation"] if row["domain"] == "nominal")
+    means = {name: sum(rates) / len(rates) for name, rates in success.items()}
+    return {
+        "nominal": nominal["success_rate"],
+        "before": means["zero-shot"],
+        "after": means[result["method"]],
+        "target_only": means["target-only"],
+    }

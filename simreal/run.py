@@ -1,0 +1,129 @@
+"""`run`, the main job: pretrain, measure the gap, adapt, check, report."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies import PolicyBundle
+from simreal.adapt import adapted_bundle
+from simreal.bundles import load_bundle
+from simreal.check.run import CheckDetails, CheckRequest, CheckResult, check
+from simreal.errors import SimrealError
+from simreal.evaluate import evaluate
+from simreal.presets import PRESETS, Preset, Sizes
+from simreal.pretrain import PretrainConfig, PretrainResult
+from simreal.pretrain import run as pretrain
+from simreal.progress import say
+from simreal.report import build as build_report
+from simreal.results import EvaluationRow, write_result
+from simreal.targets import Target, check_spaces, parse_target
+from simreal.transfer import method
+
+# Beside nominal and the target: two of camera, two of colour and light, one of sensing, one of motors.
+FURTHER_DOMAINS = (
+    "camera-shift", "field-of-view", "object-colour", "low-light", "blur", "weak-motors",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The main job."""
+
+    target: str = "workshop"
+    """Any target: a domain, `domain@severity`, a domain file."""
+    method: tuple[str, ...] = ("cotrain",)
+    """Candidates; the first is the primary one."""
+    preset: Preset = "default"
+    """How much work: `default`, or `smoke` to see that everything runs."""
+    demos: int | None = None
+    """Demonstrations for each training seed; the preset's by default."""
+    seeds: int | None = None
+    """Training seeds of the check; the preset's by default."""
+    episodes: int | None = None
+    """Episodes for each domain of the evaluation; the preset's by default."""
+    source: str = "source"
+    """Domain to pretrain in."""
+    env: str = "simreal/PandaReach-v0"
+    """Gymnasium id."""
+
+
+def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overwrite: bool = False) -> Path:
+    """Do the main job in the run folder `out` and return the path of its report.
+
+    Raises:
+        SimrealError: for a target, a method or a folder that cannot be used, before anything runs.
+    """
+    started = time.perf_counter()
+    sizes = PRESETS[config.preset]
+    target = parse_target(config.target, config.env)
+    for name in config.method:
+        method(name)
+    if overwrite and out.exists():
+        _clear(out)
+    source = _pretrain(config, sizes, out, seed, resume)
+    bundle = load_bundle(source.policy)
+    check_spaces(target, bundle.manifest)
+    result, details = check(_check_request(config, sizes, out, seed, target, bundle))
+    adapted = adapted_bundle(
+        bundle, details.adapted, config.method[0], target.label, demonstrations=result.budget.demonstrations
+    )
+    adapted.save(out / "adapted", overwrite=True)
+    rows = _evaluate(config, sizes, seed, target, bundle, adapted)
+    seconds = time.perf_counter() - started
+    write_result(
+        out / "result.json",
+        "run",
+        seed,
+        seconds,
+        pretrain_seconds=round(source.seconds, 3),
+        evaluation=rows,
+        check=result,
+        target=target.label,
+        method=config.method[0],
+        sentences=details.sentences,
+        target_only=details.tuned,
+    )
+    report = build_report(out)
+    say(f"{details.sentences[0]}\nreport: {report}  ({seconds:.0f} s)")
+    return report
+
+
+def _pretrain(config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool) -> PretrainResult:
+    settings = PretrainConfig(config.env, config.source, "distill", sizes.teacher, sizes.distill, sizes.rl)
+    say("pretrain in randomized worlds")
+    return pretrain(settings, out, seed, resume)
+
+
+def _check_request(
+    config: RunConfig, sizes: Sizes, out: Path, seed: int, target: Target, bundle: PolicyBundle
+) -> CheckRequest:
+    return CheckRequest(
+        target=target,
+        source_policy=bundle.policy,
+        teacher=load_bundle(out / "teacher").policy,
+        source_data=out / "source",
+        source_domain=config.source,
+        methods=config.method,
+        demos=config.demos or sizes.demos,
+        seeds=config.seeds or sizes.seeds,
+        episodes=sizes.check_episodes,
+        most_updates=sizes.tuning_updates,
+        seed=seed,
+    )
+
+
+def _evaluate(
+    config: RunConfig, sizes: Sizes, seed: int, target: Target, bundle: PolicyBundle, adapted: PolicyBundle
+) -> list[EvaluationRow]:
+    names = ["nominal", config.target, *FURTHER_DOMAINS]
+    targets = [parse_target(name, config.env) for name in dict.fromkeys(names)]
+    policies = {"zero-shot": bundle.policy, config.method[0]: adapted.policy}
+    return evaluate(policies, targets, config.episodes or sizes.evaluation_episodes, seed)
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier run, and nothing that is not one."""
+    if not (out / "config.json").is_file() and any(out.iterdir()):
+        raise SimrealError(f"{out} is not a run folder: it is not overwritten; choose another --out")
+    shutil.rmtree(out)
