@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium
 
+import envs.native  # noqa: F401  before anything imports pybullet
 from envs.domain import Domain, domain_names, load_domain, suite
 from envs.errors import DomainError
 from envs.parameters import WorldParameters

@@ -135,7 +135,9 @@ def _compose_frame(layers: Layers, look: _Look) -> NDArray[np.uint8]:
         image = cv2.pow(np.clip(image, 0, 1), float(values["gamma"]))
     sigma = float(values["image_blur_sigma_px"]) * len(image) / _BLUR_REFERENCE_PX
     if sigma > 0.05:
-        image = cv2.GaussianBlur(np.clip(image, 0, 1), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        image = cv2.GaussianBlur(
+            np.clip(image, 0, 1), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+        )
     if values["image_noise_std"] > 0:
         noise = _noise(look.noise_offset, image.shape)
         image = cv2.scaleAdd(noise, float(values["image_noise_std"]), np.clip(image, 0, 1))
@@ -250,7 +252,9 @@ def _palettes(appearance: Appearance) -> Array:
     return palette
 
 
-def _hsv_to_rgb(hue_deg: NDArray[Any], saturation: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
+def _hsv_to_rgb(
+    hue_deg: NDArray[Any], saturation: NDArray[Any], value: NDArray[Any]
+) -> NDArray[Any]:
     """Return RGB (..., 3) of hue, saturation and value (...)."""
     phase = (np.array([5, 3, 1]) + np.asarray(hue_deg)[..., None] / 60) % 6
     ramp = np.clip(np.minimum(phase, 4 - phase), 0, 1)

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pybullet
 from numpy.typing import NDArray
 from pybullet_utils.bullet_client import BulletClient
 
+from envs.native import pybullet
 from envs.parameters import SceneParameters
 
 # Segments of `Layers.segment`.
@@ -62,9 +62,7 @@ class Layers:
 
     def __getitem__(self, index: "int | slice | NDArray[np.int64]") -> "Layers":
         """Return the frames at `index` of a batch."""
-        return Layers(
-            self.shade[index], self.segment[index], self.depth[index], self.camera[index]
-        )
+        return Layers(self.shade[index], self.segment[index], self.depth[index], self.camera[index])
 
 
 def stack(frames: list[Layers]) -> Layers:
@@ -83,7 +81,9 @@ class Camera:
     def __init__(self, client: BulletClient, spec: CameraSpec, segments: NDArray[np.uint8]) -> None:
         """Use `segments` to turn a body's unique id into its segment."""
         if not client.isNumpyEnabled():
-            raise ImportError("pybullet was built without NumPy, rendering would take 50 ms a frame: reinstall it with NumPy present")
+            raise ImportError(
+                "pybullet was built without NumPy, rendering would take 50 ms a frame: reinstall it with NumPy present"
+            )
         self._client = client
         self._nominal = spec
         # One entry more: the renderer's -1 (nothing) reads the last one.

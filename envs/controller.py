@@ -3,11 +3,10 @@
 from typing import Any, Literal
 
 import numpy as np
-import pybullet
 from numpy.typing import NDArray
-from pybullet_utils.bullet_client import BulletClient
 
 from envs.robots.base import RobotSpec, low_polygon_urdf
+from envs.simulation import connect
 
 ControlMode = Literal["end-effector displacement", "joint displacement"]
 DISPLACEMENT_M = 0.05  # a full action, per axis and control period: 1 m/s at 20 Hz
@@ -19,7 +18,7 @@ class Kinematics:
     """Forward and inverse kinematics of a robot alone, apart from any simulation of the world."""
 
     def __init__(self, spec: RobotSpec) -> None:
-        self._client: Any = BulletClient(pybullet.DIRECT)
+        self._client: Any = connect()
         self._spec = spec
         self._body = self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True)
         info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]

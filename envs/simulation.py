@@ -2,19 +2,26 @@
 
 from typing import Any
 
-import pybullet
 from pybullet_utils.bullet_client import BulletClient
+
+from envs.native import pybullet, silenced_stdout
 
 Position = tuple[float, float, float]
 TIME_STEP_S = 1 / 240  # PyBullet's own; its contact parameters are tuned for it
 _WHITE = (1.0, 1.0, 1.0, 1.0)  # bodies are white: colour is composed after rendering
 
 
+def connect() -> Any:
+    """Return a new physics server without a window."""
+    with silenced_stdout():
+        return BulletClient(pybullet.DIRECT)
+
+
 class Simulation:
     """One physics world without a window; positions in metres, the robot's base frame."""
 
     def __init__(self) -> None:
-        self.client: Any = BulletClient(pybullet.DIRECT)
+        self.client: Any = connect()
         self.client.setGravity(0.0, 0.0, -9.81)
         # 20 iterations instead of 50: a quarter faster, same motion for one arm (field measurements).
         self.client.setPhysicsEngineParameter(

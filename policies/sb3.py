@@ -84,5 +84,3 @@ def _pairs(policy: Policy, model: BaseAlgorithm) -> list[tuple[nn.Module, nn.Mod
     if not isinstance(extractor, EncoderExtractor):
         raise ValueError("the model was not made with policies.sb3.policy_kwargs: use import_sb3")
     return [(policy.encoder, extractor.encoder), (head.hidden, hidden), (head.output, output)]
-
-

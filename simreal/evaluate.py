@@ -1,8 +1,6 @@
 """Evaluation: policies in domains, over processes; the same episodes for every policy compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +15,6 @@ from simreal.targets import Target
 
 Packed = tuple[PolicyConfig, dict[str, NDArray[np.float32]]]
 _CHUNK = 25  # episodes a worker runs at a time: small enough to keep both cores busy to the end
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Success of a bundle in target domains."""
-
-    policy: Path
-    """Bundle to evaluate."""
-    target: tuple[str, ...] = ("suite",)
-    """Targets; `suite` stands for all named targets."""
-    severity: tuple[int, ...] = (3,)
-    """Severities of the suite, 0 to 5."""
-    episodes: int = 100
-    """Episodes for each target."""
 
 
 def evaluate(

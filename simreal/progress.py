@@ -10,6 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True, highlight=False)
 
 
+def be_quiet(quiet: bool) -> None:
+    """Print nothing from now on, or print again."""
+    console.quiet = quiet
+
+
 def say(message: str) -> None:
     """Print a line for people, unless they asked for quiet."""
     console.print(message)

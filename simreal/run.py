@@ -8,7 +8,7 @@ from pathlib import Path
 from policies import PolicyBundle
 from simreal.adapt import adapted_bundle
 from simreal.bundles import load_bundle
-from simreal.check.run import CheckDetails, CheckRequest, CheckResult, check
+from simreal.check.run import CheckRequest, check
 from simreal.errors import SimrealError
 from simreal.evaluate import evaluate
 from simreal.presets import PRESETS, Preset, Sizes
@@ -48,7 +48,9 @@ class RunConfig:
     """Gymnasium id."""
 
 
-def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overwrite: bool = False) -> Path:
+def run(
+    config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overwrite: bool = False
+) -> Path:
     """Do the main job in the run folder `out` and return the path of its report.
 
     Raises:
@@ -59,14 +61,18 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     target = parse_target(config.target, config.env)
     for name in config.method:
         method(name)
-    if overwrite and out.exists():
-        _clear(out)
+    if overwrite:
+        clear(out)
     source = _pretrain(config, sizes, out, seed, resume)
     bundle = load_bundle(source.policy)
     check_spaces(target, bundle.manifest)
     result, details = check(_check_request(config, sizes, out, seed, target, bundle))
     adapted = adapted_bundle(
-        bundle, details.adapted, config.method[0], target.label, demonstrations=result.budget.demonstrations
+        bundle,
+        details.adapted,
+        config.method[0],
+        target.label,
+        demonstrations=result.budget.demonstrations,
     )
     adapted.save(out / "adapted", overwrite=True)
     rows = _evaluate(config, sizes, seed, target, bundle, adapted)
@@ -89,8 +95,12 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     return report
 
 
-def _pretrain(config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool) -> PretrainResult:
-    settings = PretrainConfig(config.env, config.source, "distill", sizes.teacher, sizes.distill, sizes.rl)
+def _pretrain(
+    config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool
+) -> PretrainResult:
+    settings = PretrainConfig(
+        config.env, config.source, "distill", sizes.teacher, sizes.distill, sizes.rl
+    )
     say("pretrain in randomized worlds")
     return pretrain(settings, out, seed, resume)
 
@@ -114,7 +124,12 @@ def _check_request(
 
 
 def _evaluate(
-    config: RunConfig, sizes: Sizes, seed: int, target: Target, bundle: PolicyBundle, adapted: PolicyBundle
+    config: RunConfig,
+    sizes: Sizes,
+    seed: int,
+    target: Target,
+    bundle: PolicyBundle,
+    adapted: PolicyBundle,
 ) -> list[EvaluationRow]:
     names = ["nominal", config.target, *FURTHER_DOMAINS]
     targets = [parse_target(name, config.env) for name in dict.fromkeys(names)]
@@ -124,6 +139,10 @@ def _evaluate(
 
 def _clear(out: Path) -> None:
     """Remove an earlier run, and nothing that is not one."""
+    if not out.is_dir():
+        return
     if not (out / "config.json").is_file() and any(out.iterdir()):
-        raise SimrealError(f"{out} is not a run folder: it is not overwritten; choose another --out")
+        raise SimrealError(
+            f"{out} is not a run folder: it is not overwritten; choose another --out"
+        )
     shutil.rmtree(out)

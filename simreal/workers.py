@@ -3,8 +3,8 @@
 import atexit
 import multiprocessing
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
 import cv2
@@ -16,7 +16,9 @@ _here = False
 
 def worker_count() -> int:
     """Return how many processes the pool has: one a core."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return max(
+        1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
 
 def submit(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pybullet
 import pybullet_data
 from numpy.typing import NDArray
 
+from envs.native import pybullet
 from envs.simulation import Simulation
 
 

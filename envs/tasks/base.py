@@ -11,7 +11,6 @@ from envs.robots.base import Robot
 from envs.simulation import Simulation
 
 
-
 class Task(ABC):
     """One task in one simulation. Positions are in metres in the robot's base frame."""
 

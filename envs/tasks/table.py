@@ -42,7 +42,9 @@ class Tabletop:
         # Everything is drawn, used or not: more distractors leave the others where they were.
         spots = scatter(rng, MAX_DISTRACTORS, taken)
         yaws = rng.uniform(-np.pi, np.pi, MAX_DISTRACTORS)
-        posts = rng.uniform((_POST_X_M[0], _POST_Y_M[0]), (_POST_X_M[1], _POST_Y_M[1]), (MAX_OCCLUDERS, 2))
+        posts = rng.uniform(
+            (_POST_X_M[0], _POST_Y_M[0]), (_POST_X_M[1], _POST_Y_M[1]), (MAX_OCCLUDERS, 2)
+        )
         self._show(self._distractors, spots, scene.distractor_count, CUBE_HALF_M, yaws)
         self._show(
             self._posts, posts, scene.occluder_count, _POST_HALF_EXTENTS_M[2], np.zeros(len(posts))

@@ -114,9 +114,7 @@ def check(request: CheckRequest) -> tuple[CheckResult, CheckDetails]:
     tuning = len(_TUNING_SEEDS) * request.demos
     budget = Budget(request.demos, float(np.mean(frames)), tuning_demonstrations=tuning)
     target = request.target
-    result = CheckResult(
-        target.name, target.severity, request.seeds, budget, success, comparisons
-    )
+    result = CheckResult(target.name, target.severity, request.seeds, budget, success, comparisons)
     return result, CheckDetails(tuned, sentences, adapted)
 
 
@@ -216,5 +214,3 @@ def _secondary(methods: Sequence[str]) -> list[tuple[str, str]]:
     for name in methods[1:]:
         pairs += [(name, TARGET_ONLY), (name, ZERO_SHOT)]
     return [*pairs, (ZERO_SHOT, TARGET_ONLY)]
-
-

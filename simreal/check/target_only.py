@@ -7,7 +7,7 @@ import torch
 
 from policies import Policy, PolicyConfig
 from simreal.data.target import TargetData
-from simreal.learning import Learner, LearnConfig
+from simreal.learning import LearnConfig, Learner
 from simreal.transfer.fine_tuning import BATCH_SIZE
 
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
@@ -25,7 +25,9 @@ class Tuned:
     held_out_loss: float
 
 
-def train(config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int) -> Policy:
+def train(
+    config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int
+) -> Policy:
     """Train from nothing on the demonstrations: same architecture, same batches, same loss."""
     learner = _fresh(config, data, learning_rate, updates, seed)
     rng = np.random.default_rng(seed)

@@ -31,7 +31,10 @@ def concatenate(labelled: Batch, other: Batch) -> Batch:
         for name, value in labelled.observation.items()
     }
     names = labelled.auxiliary.keys() | other.auxiliary.keys()
-    auxiliary = {name: torch.cat([_label(side, name, (labelled, other)) for side in (labelled, other)]) for name in names}
+    auxiliary = {
+        name: torch.cat([_label(side, name, (labelled, other)) for side in (labelled, other)])
+        for name in names
+    }
     return Batch(observation, torch.cat([labelled.action, other.action]), auxiliary)
 
 

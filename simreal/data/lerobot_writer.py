@@ -43,7 +43,11 @@ class DatasetNames:
 
 
 def write_dataset(
-    path: Path, episodes: Iterable[Episode], fps: float, names: DatasetNames, overwrite: bool = False
+    path: Path,
+    episodes: Iterable[Episode],
+    fps: float,
+    names: DatasetNames,
+    overwrite: bool = False,
 ) -> Path:
     """Write episodes one after the other; memory holds one, and an interruption leaves no half.
 
@@ -132,7 +136,10 @@ class _Writer:
 
     def _table(self, episode: Episode, pictures: list[bytes]) -> pa.Table:
         image = pa.array(
-            [{"bytes": picture, "path": f"frame-{i:06d}.png"} for i, picture in enumerate(pictures)],
+            [
+                {"bytes": picture, "path": f"frame-{i:06d}.png"}
+                for i, picture in enumerate(pictures)
+            ],
             pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
         )
         arrays: dict[str, pa.Array] = {self._image_key: image}
@@ -149,7 +156,10 @@ class _Writer:
     def _hugging_face_features(self) -> dict[str, Any]:
         """Return what the `datasets` library reads to decode images and fixed-size vectors."""
         features: dict[str, Any] = {self._image_key: {"_type": "Image"}}
-        for name, size in (("observation.state", len(self._names.proprio)), ("action", len(self._names.action))):
+        for name, size in (
+            ("observation.state", len(self._names.proprio)),
+            ("action", len(self._names.action)),
+        ):
             value = {"dtype": "float32", "_type": "Value"}
             features[name] = {"feature": value, "length": size, "_type": "Sequence"}
         return features | {n: {"dtype": d, "_type": "Value"} for n, d in _SCALARS.items()}
@@ -184,7 +194,11 @@ class _Writer:
             return {"dtype": "float32", "shape": [len(names)], "names": list(names)}
 
         features: dict[str, Any] = {
-            self._image_key: {"dtype": "image", "shape": list(self._shape), "names": ["height", "width", "channels"]},
+            self._image_key: {
+                "dtype": "image",
+                "shape": list(self._shape),
+                "names": ["height", "width", "channels"],
+            },
             "observation.state": vector(self._names.proprio),
             "action": vector(self._names.action),
         }
@@ -231,7 +245,9 @@ def _merged(parts: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
         arrays = {key: np.array([part[name][key] for part in parts]) for key in parts[0][name]}
         counts = arrays["count"].reshape(-1, *[1] * (arrays["mean"].ndim - 1))
         mean = (arrays["mean"] * counts).sum(axis=0) / counts.sum()
-        variance = ((arrays["std"] ** 2 + (arrays["mean"] - mean) ** 2) * counts).sum(axis=0) / counts.sum()
+        variance = ((arrays["std"] ** 2 + (arrays["mean"] - mean) ** 2) * counts).sum(
+            axis=0
+        ) / counts.sum()
         merged[name] = {
             "min": arrays["min"].min(axis=0).tolist(),
             "max": arrays["max"].max(axis=0).tolist(),
@@ -245,7 +261,24 @@ def _merged(parts: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
 def _write_tasks(path: Path, task: str) -> None:
     """Write the table of tasks as pandas would, with the task as its index."""
     table = pa.table({"task_index": pa.array([0], pa.int64()), "task": [task]})
-    column = {"field_name": "task", "name": "task", "numpy_type": "object", "pandas_type": "unicode", "metadata": None}
-    number = {"field_name": "task_index", "name": "task_index", "numpy_type": "int64", "pandas_type": "int64", "metadata": None}
-    pandas = {"index_columns": ["task"], "column_indexes": [], "columns": [number, column], "pandas_version": "2.0.0"}
+    column = {
+        "field_name": "task",
+        "name": "task",
+        "numpy_type": "object",
+        "pandas_type": "unicode",
+        "metadata": None,
+    }
+    number = {
+        "field_name": "task_index",
+        "name": "task_index",
+        "numpy_type": "int64",
+        "pandas_type": "int64",
+        "metadata": None,
+    }
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [],
+        "columns": [number, column],
+        "pandas_version": "2.0.0",
+    }
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)

@@ -42,7 +42,11 @@ def collect_frames(job: CollectJob) -> Frames:
     student = None if job.student is None else Policy.from_arrays(*job.student)
     rng = np.random.default_rng(job.first_seed)
     layers: list[Any] = []
-    columns: dict[str, list[NDArray[np.generic]]] = {"proprio": [], "action": [], "goal_position": []}
+    columns: dict[str, list[NDArray[np.generic]]] = {
+        "proprio": [],
+        "action": [],
+        "goal_position": [],
+    }
 
     def keep(observation: Observation) -> None:
         layers.append(world.render_layers())  # type: ignore[attr-defined]
@@ -62,10 +66,20 @@ def collect_frames(job: CollectJob) -> Frames:
         episode += 1
     batch = stack(layers[: job.frames])
     arrays = {name: np.stack(values[: job.frames]) for name, values in columns.items()}
-    return Frames({"shade": batch.shade, "segment": batch.segment, "depth": batch.depth, "camera": batch.camera} | arrays)
+    return Frames(
+        {
+            "shade": batch.shade,
+            "segment": batch.segment,
+            "depth": batch.depth,
+            "camera": batch.camera,
+        }
+        | arrays
+    )
 
 
-def _noisy(teacher: Policy, noise: float, rng: np.random.Generator, observation: Observation) -> NDArray[np.float32]:
+def _noisy(
+    teacher: Policy, noise: float, rng: np.random.Generator, observation: Observation
+) -> NDArray[np.float32]:
     action = teacher.act(observation)
     return np.clip(action + rng.normal(0, noise, action.shape), -1, 1).astype(np.float32)
 

@@ -17,7 +17,7 @@ from simreal import workers
 from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.evaluate import Packed, pack
-from simreal.learning import Learner, LearnConfig
+from simreal.learning import LearnConfig, Learner
 from simreal.pretrain.collect_source import CollectJob, collect_frames, compose_batch
 from simreal.progress import progress
 from simreal.seeds import Purpose, seed_for
@@ -50,7 +50,13 @@ class Distillation:
     """The student on its way: source data in `folder/source`, progress in `folder/checkpoint.pt`."""
 
     def __init__(
-        self, env_id: str, domain: Domain, teacher: Policy, seed: int, config: DistillConfig, folder: Path
+        self,
+        env_id: str,
+        domain: Domain,
+        teacher: Policy,
+        seed: int,
+        config: DistillConfig,
+        folder: Path,
     ) -> None:
         torch.manual_seed(seed)
         self.config, self.folder, self.seed = config, folder, seed

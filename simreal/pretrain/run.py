@@ -14,7 +14,7 @@ from policies import Policy, PolicyBundle
 from simreal.bundles import describe, load_bundle
 from simreal.errors import SimrealError
 from simreal.files import write_json
-from simreal.pretrain.distill import DistillConfig, Distillation
+from simreal.pretrain.distill import Distillation, DistillConfig
 from simreal.pretrain.reinforce import ReinforceConfig, reinforce
 from simreal.pretrain.teacher import TeacherConfig, train_teacher
 from simreal.progress import say
@@ -75,7 +75,9 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
 
 def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, seed: int) -> Path:
     """Save a policy trained in `config.env` as a bundle."""
-    env = gymnasium.make(config.env, image="image" in policy.config.observation_names, privileged=True)
+    env = gymnasium.make(
+        config.env, image="image" in policy.config.observation_names, privileged=True
+    )
     settings = {"recipe": config.recipe, "source": domain.to_plain()}
     bundle = describe(policy, env, config.env, domain.label, seed, **settings)
     env.close()
@@ -96,14 +98,18 @@ def _claim(config: PretrainConfig, out: Path, seed: int, resume: bool) -> None:
     """Write the configuration into a new run folder, or check that a resumed one is the same."""
     path, mine = out / "config.json", to_plain(dataclasses.asdict(config)) | {"seed": seed}
     if path.is_file() and not resume:
-        raise SimrealError(f"{out} holds a run already: add --resume, --overwrite, or choose another --out")
+        raise SimrealError(
+            f"{out} holds a run already: add --resume, --overwrite, or choose another --out"
+        )
     if resume and path.is_file():
         import json
 
         theirs = json.loads(path.read_text(encoding="utf-8"))
         different = [key for key in mine if mine[key] != theirs.get(key)]
         if different:
-            raise SimrealError(f"{path}: {different[0]} is not what this run was started with; resume with the same settings")
+            raise SimrealError(
+                f"{path}: {different[0]} is not what this run was started with; resume with the same settings"
+            )
         return
     shutil.rmtree(out / "source", ignore_errors=True)
     write_json(path, mine)

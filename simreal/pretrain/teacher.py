@@ -55,7 +55,9 @@ def train_teacher(
     policy_config = teacher_policy_config(single)
     mean, std = _privileged_statistics(single, seed)
     single.close()
-    environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
+    environments = VecMonitor(
+        SubprocVecEnv([make] * config.environments, start_method="forkserver")
+    )
     try:
         model = PPO(
             "MultiInputPolicy",
@@ -88,4 +90,3 @@ def _privileged_statistics(env: gymnasium.Env, seed: int) -> tuple[np.ndarray, n
             seen.append(observation["privileged"])
             observation, *_ = env.step(env.action_space.sample())
     return np.mean(seen, axis=0), np.std(seen, axis=0)
-

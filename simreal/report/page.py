@@ -33,9 +33,13 @@ def build(folder: Path) -> Path:
         raise SimrealError(f"{path}: missing: {folder} holds no finished run")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if result.get("command") != "run":
-        raise SimrealError(f"{path}: command: {result.get('command')!r}; a report is made of a 'run'")
+        raise SimrealError(
+            f"{path}: command: {result.get('command')!r}; a report is made of a 'run'"
+        )
     source, adapted = load_bundle(folder / "policy"), load_bundle(folder / "adapted")
-    template = Environment(loader=PackageLoader("simreal.report", "."), autoescape=True).get_template("page.html.jinja")
+    template = Environment(
+        loader=PackageLoader("simreal.report", "."), autoescape=True
+    ).get_template("page.html.jinja")
     page = template.render(
         result=result,
         check=result["check"],
@@ -61,9 +65,14 @@ def _pictures(
     env_id = source.manifest.env_id
     target = parse_target(result["target"], env_id)
     env = gymnasium.make(target.env, render_mode="rgb_array")
-    labels = ("zero-shot", f"{result['method']}, {result['check']['budget']['demonstrations']} demonstrations")
+    labels = (
+        "zero-shot",
+        f"{result['method']}, {result['check']['budget']['demonstrations']} demonstrations",
+    )
     views = {
-        "source": strip(policy_view(env, parse_target(source.manifest.domain, env_id), 5), folder / "source.png"),
+        "source": strip(
+            policy_view(env, parse_target(source.manifest.domain, env_id), 5), folder / "source.png"
+        ),
         "target": strip(policy_view(env, target, 5), folder / "target.png"),
     }
     film = clip(env, target, source.policy, adapted.policy, labels)

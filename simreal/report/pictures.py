@@ -30,7 +30,11 @@ def policy_view(env: gymnasium.Env[Any, Any], target: Target, count: int) -> lis
 
 
 def clip(
-    env: gymnasium.Env[Any, Any], target: Target, left: Policy, right: Policy, labels: tuple[str, str]
+    env: gymnasium.Env[Any, Any],
+    target: Target,
+    left: Policy,
+    right: Policy,
+    labels: tuple[str, str],
 ) -> bytes:
     """Return an animated WebP of two policies in the same episode, side by side.
 
@@ -44,7 +48,11 @@ def clip(
         Image.fromarray(
             np.hstack(
                 [
-                    _labelled(frames[min(index, len(frames) - 1)], label, success if index >= len(frames) else None)
+                    _labelled(
+                        frames[min(index, len(frames) - 1)],
+                        label,
+                        success if index >= len(frames) else None,
+                    )
                     for (frames, success), label in zip(films, labels, strict=True)
                 ]
             )
@@ -58,13 +66,17 @@ def clip(
     return buffer.getvalue()
 
 
-def _differs(env: gymnasium.Env[Any, Any], target: Target, left: Policy, right: Policy, seed: int) -> bool:
+def _differs(
+    env: gymnasium.Env[Any, Any], target: Target, left: Policy, right: Policy, seed: int
+) -> bool:
     if rollout(env, left.act, seed, options=target.options).success:
         return False
     return rollout(env, right.act, seed, options=target.options).success
 
 
-def _film(env: gymnasium.Env[Any, Any], target: Target, policy: Policy, seed: int) -> tuple[list[Picture], bool]:
+def _film(
+    env: gymnasium.Env[Any, Any], target: Target, policy: Policy, seed: int
+) -> tuple[list[Picture], bool]:
     frames: list[Picture] = []
 
     def look(_: object) -> None:

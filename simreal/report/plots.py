@@ -6,9 +6,9 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  the backend must be chosen first
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
 
 BEFORE, AFTER, NEUTRAL = "#c2552d", "#1f6f8b", "#8a8f98"
 
@@ -45,7 +45,9 @@ def seeds_plot(success: dict[str, list[float]]) -> bytes:
         rates = np.array(success[name])
         # Spread by rank, not by chance: the same data gives the same picture.
         offsets = np.linspace(-0.16, 0.16, len(rates))
-        axes.scatter(np.sort(rates), row + offsets, s=22, color=AFTER if row else NEUTRAL, alpha=0.75)
+        axes.scatter(
+            np.sort(rates), row + offsets, s=22, color=AFTER if row else NEUTRAL, alpha=0.75
+        )
         axes.plot([rates.mean()] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2)
         axes.text(1.05, row, f"{rates.mean():.2f}", va="center")
     axes.set_yticks(range(len(names)), names)

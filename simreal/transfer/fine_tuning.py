@@ -3,9 +3,9 @@
 import numpy as np
 
 from policies import Policy
-from simreal.data.batch import Batch, concatenate
+from simreal.data.batch import concatenate
 from simreal.data.target import TargetData
-from simreal.learning import Learner, LearnConfig
+from simreal.learning import LearnConfig, Learner
 from simreal.transfer.base import Problem, Report
 
 BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
@@ -72,5 +72,3 @@ def _fit_to_target(
     for _ in range(learner.config.updates):
         report(learner.update(data.batch(rng, BATCH_SIZE)))
     return learner.averaged()
-
-

@@ -1,0 +1,55 @@
+"""The command line: subcommands and nothing else. `simreal COMMAND --help` tells the options."""
+
+import os
+import sys
+from typing import Any
+
+import tyro
+
+from simreal import commands, workers
+from simreal.errors import SimrealError
+
+COMMANDS: dict[str, Any] = {
+    "run": commands.Run,
+    "pretrain": commands.Pretrain,
+    "collect": commands.Collect,
+    "adapt": commands.Adapt,
+    "evaluate": commands.Evaluate,
+    "check": commands.Check,
+    "methods": commands.Methods,
+    "report": commands.Report,
+    "doctor": commands.Doctor,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; errors of the user are one line on standard error and exit code 2."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="simreal",
+        description="Take a robot policy from simulation to a target, and learn whether that helped.",
+        args=sys.argv[1:] if arguments is None else arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)[:1],
+    )
+    workers.set_threads(1)
+    try:
+        command.execute()
+    except SimrealError as error:
+        print(f"simreal: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("simreal: interrupted", file=sys.stderr)
+        workers.shut_down()
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def entry() -> None:
+    """Exit with the code of `main`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
