@@ -21,9 +21,7 @@ from envs.textures import TEXTURE_SIZE, texture
 Array = NDArray[np.float32]
 _BLUR_REFERENCE_PX = 64  # `image_blur_sigma_px` counts pixels of an image this wide
 _NOISE_VALUES = 1 << 20
-_KEYS = tuple(
-    key for key in FIELDS if key.startswith("appearance.") or key.startswith("sensing.image_")
-)
+_KEYS = tuple(key for key in FIELDS if key.startswith("appearance.") or key.startswith("sensing.image_"))
 # RGB <-> YIQ (FCC NTSC 1953): hue turns in the IQ plane and leaves luminance alone.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
@@ -68,12 +66,9 @@ class Appearance:
         """Return the look of one frame."""
         columns = self._columns
         values = {
-            key.split(".")[1]: columns[key][index] if key in columns else FIELDS[key].default
-            for key in _KEYS
+            key.split(".")[1]: columns[key][index] if key in columns else FIELDS[key].default for key in _KEYS
         }
-        return _Look(
-            self.palette[index], self.colour_matrix[index], int(self.noise_offset[index]), values
-        )
+        return _Look(self.palette[index], self.colour_matrix[index], int(self.noise_offset[index]), values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +99,7 @@ def compose(layers: Layers, appearance: Appearance) -> NDArray[np.uint8]:
     if layers.shade.ndim == 2:
         return _compose_frame(layers, appearance[0])
     if len(layers.shade) != appearance.count:
-        raise ValueError(
-            f"{len(layers.shade)} frames of layers for an appearance of {appearance.count}"
-        )
+        raise ValueError(f"{len(layers.shade)} frames of layers for an appearance of {appearance.count}")
     out = np.empty((*layers.shade.shape, 3), dtype=np.uint8)
     for index in range(appearance.count):
         out[index] = _compose_frame(layers[index], appearance[index])
@@ -135,9 +128,7 @@ def _compose_frame(layers: Layers, look: _Look) -> NDArray[np.uint8]:
         image = cv2.pow(np.clip(image, 0, 1), float(values["gamma"]))
     sigma = float(values["image_blur_sigma_px"]) * len(image) / _BLUR_REFERENCE_PX
     if sigma > 0.05:
-        image = cv2.GaussianBlur(
-            np.clip(image, 0, 1), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
-        )
+        image = cv2.GaussianBlur(np.clip(image, 0, 1), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     if values["image_noise_std"] > 0:
         noise = _noise(look.noise_offset, image.shape)
         image = cv2.scaleAdd(noise, float(values["image_noise_std"]), np.clip(image, 0, 1))
@@ -241,9 +232,7 @@ def _palettes(appearance: Appearance) -> Array:
     palette[:, TABLE] = column("table_rgb")
     palette[:, ROBOT] = column("robot_rgb")
     palette[:, OCCLUDER] = column("occluder_rgb")
-    palette[:, GOAL] = _hsv_to_rgb(
-        column("goal_hue_deg"), column("goal_saturation"), column("goal_value")
-    )
+    palette[:, GOAL] = _hsv_to_rgb(column("goal_hue_deg"), column("goal_saturation"), column("goal_value"))
     palette[:, DISTRACTOR : DISTRACTOR + MAX_DISTRACTORS] = _hsv_to_rgb(
         column("distractor_hue_deg"),
         column("distractor_saturation")[:, None],
@@ -252,9 +241,7 @@ def _palettes(appearance: Appearance) -> Array:
     return palette
 
 
-def _hsv_to_rgb(
-    hue_deg: NDArray[Any], saturation: NDArray[Any], value: NDArray[Any]
-) -> NDArray[Any]:
+def _hsv_to_rgb(hue_deg: NDArray[Any], saturation: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
     """Return RGB (..., 3) of hue, saturation and value (...)."""
     phase = (np.array([5, 3, 1]) + np.asarray(hue_deg)[..., None] / 60) % 6
     ramp = np.clip(np.minimum(phase, 4 - phase), 0, 1)

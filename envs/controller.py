@@ -28,9 +28,7 @@ class Kinematics:
     def forward(self, joints_rad: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gripper's position (3,), metres in the base frame."""
         self._set(joints_rad)
-        state = self._client.getLinkState(
-            self._body, self._spec.gripper_link, computeForwardKinematics=1
-        )
+        state = self._client.getLinkState(self._body, self._spec.gripper_link, computeForwardKinematics=1)
         return np.array(state[4])
 
     def inverse(

@@ -83,9 +83,7 @@ def _continuous(key: str, kind: str, items: list[Any], clip: Any, where: str) ->
             raise DomainError(f"{where}: {key}: normal needs clip: [low, high]")
         mean, std = _value(key, items[0], where), _vector_or_number(key, items[1], where)
         if np.any(np.asarray(std) < 0):
-            raise DomainError(
-                f"{where}: {key}: normal has a negative standard deviation {items[1]!r}"
-            )
+            raise DomainError(f"{where}: {key}: normal has a negative standard deviation {items[1]!r}")
         return Distribution(key, kind, (mean, std, *_range(key, clip, where)))
     low, high = _range(key, items, where)
     if kind == "log_uniform" and np.any(np.asarray(low) <= 0):
@@ -125,14 +123,8 @@ def _value(key: str, raw: Any, where: str) -> Any:
 def _vector_or_number(key: str, raw: Any, where: str) -> Any:
     default = FIELDS[key].default
     if isinstance(default, tuple):
-        if (
-            not isinstance(raw, list | tuple)
-            or len(raw) != len(default)
-            or not all(map(_finite, raw))
-        ):
-            raise DomainError(
-                f"{where}: {key}: takes a list of {len(default)} numbers, not {raw!r}"
-            )
+        if not isinstance(raw, list | tuple) or len(raw) != len(default) or not all(map(_finite, raw)):
+            raise DomainError(f"{where}: {key}: takes a list of {len(default)} numbers, not {raw!r}")
         return tuple(float(value) for value in raw)
     if not _finite(raw):
         raise DomainError(f"{where}: {key}: takes a number, not {raw!r}")

@@ -92,9 +92,7 @@ def suite(severity: int = DEFAULT_SEVERITY, families: tuple[str, ...] = FAMILIES
 
 @functools.cache
 def _suite_names() -> tuple[str, ...]:
-    return tuple(
-        name for name in domain_names() if _read(DOMAIN_FOLDER / f"{name}.yaml").get("family")
-    )
+    return tuple(name for name in domain_names() if _read(DOMAIN_FOLDER / f"{name}.yaml").get("family"))
 
 
 def load_domain(target: "str | Path | Domain") -> Domain:
@@ -155,9 +153,7 @@ def _base(path: Path, extends: Any, children: tuple[Path, ...]) -> Domain:
             raise DomainError(f"{path}: extends: no domain file {text!r}")
         return _load(relative, severity, children)
     if text not in domain_names():
-        raise DomainError(
-            f"{path}: extends: no domain named {text!r}; {suggestion(text, domain_names())}"
-        )
+        raise DomainError(f"{path}: extends: no domain named {text!r}; {suggestion(text, domain_names())}")
     return _load(DOMAIN_FOLDER / f"{text}.yaml", severity, children)
 
 
@@ -176,9 +172,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(raw.get("name"), str):
         raise DomainError(f"{path}: name: takes a word, not {raw.get('name')!r}")
     if raw.get("family", FAMILIES[0]) not in FAMILIES:
-        raise DomainError(
-            f"{path}: family: {raw['family']!r}; {suggestion(raw['family'], FAMILIES)}"
-        )
+        raise DomainError(f"{path}: family: {raw['family']!r}; {suggestion(raw['family'], FAMILIES)}")
     return raw
 
 
@@ -207,11 +201,7 @@ def _distributions(raw: Any, where: str) -> dict[str, Distribution]:
         for name, value in values.items():
             key = f"{group}.{name}"
             if key not in FIELDS:
-                names = [
-                    item.removeprefix(f"{group}.") for item in FIELDS if item.startswith(group)
-                ]
-                raise DomainError(
-                    f"{where}: {group}: unknown key {name!r}; {suggestion(name, names)}"
-                )
+                names = [item.removeprefix(f"{group}.") for item in FIELDS if item.startswith(group)]
+                raise DomainError(f"{where}: {group}: unknown key {name!r}; {suggestion(name, names)}")
             found[key] = parse(key, value, where)
     return found

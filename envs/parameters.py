@@ -35,21 +35,13 @@ def _name(default: str, choices: tuple[str, ...], doc: str) -> Any:
 class SceneParameters:
     """What stands where: camera, light direction, objects. Offsets are in the robot's base frame."""
 
-    camera_position_offset_m: Vector = _vector(
-        (0.0,) * 3, -0.6, 0.6, "added to the camera position"
-    )
+    camera_position_offset_m: Vector = _vector((0.0,) * 3, -0.6, 0.6, "added to the camera position")
     camera_target_offset_m: Vector = _vector((0.0,) * 3, -0.4, 0.4, "added to the point looked at")
     camera_roll_deg: float = _number(0.0, -45.0, 45.0, "rotation about the optical axis")
-    field_of_view_offset_deg: float = _number(
-        0.0, -25.0, 35.0, "added to the vertical field of view"
-    )
+    field_of_view_offset_deg: float = _number(0.0, -25.0, 35.0, "added to the vertical field of view")
     light_azimuth_deg: float = _number(40.0, -180.0, 180.0, "direction of the lamp about +z")
-    light_elevation_deg: float = _number(
-        60.0, 5.0, 90.0, "height of the lamp above the table plane"
-    )
-    distractor_count: int = _number(
-        2, 0, MAX_DISTRACTORS, "cubes on the table that are not the goal"
-    )
+    light_elevation_deg: float = _number(60.0, 5.0, 90.0, "height of the lamp above the table plane")
+    distractor_count: int = _number(2, 0, MAX_DISTRACTORS, "cubes on the table that are not the goal")
     occluder_count: int = _number(0, 0, MAX_OCCLUDERS, "posts between camera and workspace")
 
 
@@ -70,9 +62,7 @@ class DynamicsParameters:
     link_mass_scale: float = _number(1.0, 0.3, 3.0, "mass of every link")
     payload_kg: float = _number(0.0, 0.0, 20.0, "mass carried by the hand")
     control_period_scale: float = _number(1.0, 0.2, 4.0, "control period over the nominal one")
-    action_gain: Vector = _vector(
-        (1.0,) * 3, -3.0, 3.0, "gain on each displacement axis; -1 mirrors it"
-    )
+    action_gain: Vector = _vector((1.0,) * 3, -3.0, 3.0, "gain on each displacement axis; -1 mirrors it")
 
 
 @dataclass(frozen=True)
@@ -99,22 +89,16 @@ class AppearanceParameters:
     background_texture: str = _name("plain", TEXTURES, "pattern behind the table")
     background_texture_strength: float = _number(0.0, 0.0, 1.0, "0: plain colour, 1: full pattern")
     background_texture_size: float = _number(1.0, 0.1, 4.0, "edge of a tile, as sine of view angle")
-    background_texture_offset: Vector = _vector(
-        (0.0, 0.0), 0.0, 1.0, "shift of the pattern, in tiles"
-    )
+    background_texture_offset: Vector = _vector((0.0, 0.0), 0.0, 1.0, "shift of the pattern, in tiles")
     light_gain: float = _number(1.0, 0.02, 4.0, "brightness of all light")
     light_ambient: float = _number(0.45, 0.0, 1.0, "share of light that comes from everywhere")
     white_balance: Vector = _vector((1.0,) * 3, 0.2, 3.0, "gain of the red, green, blue channel")
     gamma: float = _number(1.0, 0.2, 5.0, "exponent applied to the image")
     hue_shift_deg: float = _number(0.0, -180.0, 180.0, "rotation of all hues (YIQ plane)")
     saturation_scale: float = _number(1.0, 0.0, 3.0, "chroma of the whole image")
-    channel_order: str = _name(
-        "rgb", CHANNEL_ORDERS, "order in which the camera gives its channels"
-    )
+    channel_order: str = _name("rgb", CHANNEL_ORDERS, "order in which the camera gives its channels")
     glare_strength: float = _number(0.0, 0.0, 3.0, "brightness of a round reflex, 1 is white")
-    glare_position: Vector = _vector(
-        (0.5, 0.5), 0.0, 1.0, "centre of the reflex (x, y), in image widths"
-    )
+    glare_position: Vector = _vector((0.5, 0.5), 0.0, 1.0, "centre of the reflex (x, y), in image widths")
     glare_radius: float = _number(0.25, 0.02, 1.0, "radius of the reflex, in image widths")
 
 
@@ -124,13 +108,9 @@ class SensingParameters:
 
     image_blur_sigma_px: float = _number(0.0, 0.0, 6.0, "Gaussian blur, pixels of a 64-pixel image")
     image_noise_std: float = _number(0.0, 0.0, 1.0, "Gaussian noise, as a share of full scale")
-    frame_drop_probability: float = _number(
-        0.0, 0.0, 1.0, "chance that a frame repeats the last one"
-    )
+    frame_drop_probability: float = _number(0.0, 0.0, 1.0, "chance that a frame repeats the last one")
     proprio_noise_std_rad: float = _number(0.0, 0.0, 1.0, "noise on each joint position")
-    proprio_bias_rad: Vector = _vector(
-        (0.0,) * 7, -0.6, 0.6, "constant error of each joint position"
-    )
+    proprio_bias_rad: Vector = _vector((0.0,) * 7, -0.6, 0.6, "constant error of each joint position")
     observation_delay_steps: int = _number(0, 0, 20, "age of what the policy sees")
     action_delay_steps: int = _number(0, 0, 20, "steps between an action and its effect")
     action_noise_std: float = _number(0.0, 0.0, 2.0, "noise on each action, in action units")
@@ -159,9 +139,7 @@ GROUPS: dict[str, type] = {
 }
 # "scene.camera_roll_deg" -> its dataclass field
 FIELDS: dict[str, dataclasses.Field[Any]] = {
-    f"{group}.{item.name}": item
-    for group, cls in GROUPS.items()
-    for item in dataclasses.fields(cls)
+    f"{group}.{item.name}": item for group, cls in GROUPS.items() for item in dataclasses.fields(cls)
 }
 
 

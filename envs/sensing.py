@@ -16,9 +16,7 @@ class Sensing:
     def __init__(self, parameters: SensingParameters, rng: np.random.Generator) -> None:
         self.parameters = parameters
         self.rng = rng
-        self._observations: deque[Observation] = deque(
-            maxlen=parameters.observation_delay_steps + 1
-        )
+        self._observations: deque[Observation] = deque(maxlen=parameters.observation_delay_steps + 1)
         self._actions: deque[NDArray[np.float64]] = deque(maxlen=parameters.action_delay_steps + 1)
 
     def joint_positions(self, true_rad: NDArray[np.float64]) -> NDArray[np.float64]:

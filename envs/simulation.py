@@ -32,14 +32,10 @@ class Simulation:
         self, half_extents: Position, position: Position, mass: float = 0.0, collides: bool = True
     ) -> int:
         """Add a box (mass 0 is fixed) and return its body id."""
-        visual = self.client.createVisualShape(
-            pybullet.GEOM_BOX, halfExtents=half_extents, rgbaColor=_WHITE
-        )
+        visual = self.client.createVisualShape(pybullet.GEOM_BOX, halfExtents=half_extents, rgbaColor=_WHITE)
         collision = -1
         if collides:
-            collision = self.client.createCollisionShape(
-                pybullet.GEOM_BOX, halfExtents=half_extents
-            )
+            collision = self.client.createCollisionShape(pybullet.GEOM_BOX, halfExtents=half_extents)
         return int(self.client.createMultiBody(mass, collision, visual, position))
 
     def place(self, body: int, position: Position, yaw_rad: float = 0.0) -> None:

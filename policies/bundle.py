@@ -106,9 +106,7 @@ class PolicyBundle:
         weights = _read_weights(folder / WEIGHTS, raw)
         stored = {"format", "weights_sha256", "weights_bytes", "manifest_sha256"}
         try:
-            manifest = _build(
-                BundleManifest, {key: value for key, value in raw.items() if key not in stored}
-            )
+            manifest = _build(BundleManifest, {key: value for key, value in raw.items() if key not in stored})
             policy = Policy.from_arrays(manifest.policy, load(weights))
         except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())

@@ -1,5 +1,6 @@
 """Perception encoders: an observation in, a feature out."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,7 +109,7 @@ class StateEncoder(nn.Module):
 def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:
     """Return linear layers of these sizes, each followed by the activation."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 

@@ -24,8 +24,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
         self.encoder = build_encoder(config)
         # SB3 wraps environments with images so that channels come first; our encoder wants them last.
         self._transposed = (
-            config.image_shape is not None
-            and observation_space["image"].shape != config.image_shape
+            config.image_shape is not None and observation_space["image"].shape != config.image_shape
         )
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:

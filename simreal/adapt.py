@@ -32,9 +32,7 @@ def adapt(
     episodes = list(dataset)
     _check_fit(bundle, dataset, episodes[0].images.shape[1:])
     if not any(episode.success for episode in episodes):
-        raise SimrealError(
-            f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate"
-        )
+        raise SimrealError(f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate")
     data = TargetData.of_episodes([episode for episode in episodes if episode.success])
     with progress(f"adapt with {method_id}", 300, "updates") as advance:
         problem = Problem(bundle.policy, seed, data, access)
@@ -86,9 +84,7 @@ def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset, image: tuple[int, 
     )
     for key, found, wanted in pairs:
         if found != wanted:
-            raise SimrealError(
-                f"{where}: {key}: {', '.join(found)}; the bundle has {', '.join(wanted)}"
-            )
+            raise SimrealError(f"{where}: {key}: {', '.join(found)}; the bundle has {', '.join(wanted)}")
     rate = 1 / bundle.manifest.control_period_s
     if abs(dataset.fps - rate) > 0.01 * rate:
         raise SimrealError(f"{where}: fps: {dataset.fps:g}; the bundle acts at {rate:g} Hz")

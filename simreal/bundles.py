@@ -26,8 +26,7 @@ def describe(
     observation: spaces.Dict = env.observation_space  # type: ignore[assignment]
     manifest = BundleManifest(
         observations=tuple(
-            _observation_spec(name, observation[name], world)
-            for name in policy.config.observation_names
+            _observation_spec(name, observation[name], world) for name in policy.config.observation_names
         ),
         action=ActionSpec(
             shape=env.action_space.shape or (),

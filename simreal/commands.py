@@ -99,9 +99,7 @@ class Pretrain(Common):
 
         sizes = PRESETS[self.preset]
         rl = dataclasses.replace(sizes.rl, algorithm=self.algorithm)
-        config = PretrainConfig(
-            self.env, self.source, self.recipe, sizes.teacher, sizes.distill, rl
-        )
+        config = PretrainConfig(self.env, self.source, self.recipe, sizes.teacher, sizes.distill, rl)
         if self.overwrite:
             main_job.clear(self.folder())
         result = pretrain(config, self.folder(), self.seed, self.resume)

@@ -31,9 +31,7 @@ PRESETS: dict[str, Sizes] = {
     "smoke": Sizes(
         TeacherConfig(steps=2048, environments=2, rollout_steps=256),
         DistillConfig(frames=(400, 200), updates=(20, 20), batch_size=64),
-        ReinforceConfig(
-            steps=256, environments=2, rollout_steps=64, batch_size=64, buffer_size=500
-        ),
+        ReinforceConfig(steps=256, environments=2, rollout_steps=64, batch_size=64, buffer_size=500),
         seeds=2,
         demos=2,
         check_episodes=4,

@@ -48,9 +48,7 @@ class RunConfig:
     """Gymnasium id."""
 
 
-def run(
-    config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overwrite: bool = False
-) -> Path:
+def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overwrite: bool = False) -> Path:
     """Do the main job in the run folder `out` and return the path of its report.
 
     Raises:
@@ -95,12 +93,8 @@ def run(
     return report
 
 
-def _pretrain(
-    config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool
-) -> PretrainResult:
-    settings = PretrainConfig(
-        config.env, config.source, "distill", sizes.teacher, sizes.distill, sizes.rl
-    )
+def _pretrain(config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool) -> PretrainResult:
+    settings = PretrainConfig(config.env, config.source, "distill", sizes.teacher, sizes.distill, sizes.rl)
     say("pretrain in randomized worlds")
     return pretrain(settings, out, seed, resume)
 
@@ -137,12 +131,10 @@ def _evaluate(
     return evaluate(policies, targets, config.episodes or sizes.evaluation_episodes, seed)
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
     """Remove an earlier run, and nothing that is not one."""
     if not out.is_dir():
         return
     if not (out / "config.json").is_file() and any(out.iterdir()):
-        raise SimrealError(
-            f"{out} is not a run folder: it is not overwritten; choose another --out"
-        )
+        raise SimrealError(f"{out} is not a run folder: it is not overwritten; choose another --out")
     shutil.rmtree(out)

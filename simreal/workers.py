@@ -16,9 +16,7 @@ _here = False
 
 def worker_count() -> int:
     """Return how many processes the pool has: one a core."""
-    return max(
-        1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def submit(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":

@@ -29,26 +29,18 @@ class Tabletop:
         self._distractors = [
             simulation.add_box(cube, _HIDDEN_M, collides=False) for _ in range(MAX_DISTRACTORS)
         ]
-        self._posts = [
-            simulation.add_box(post, _HIDDEN_M, collides=False) for _ in range(MAX_OCCLUDERS)
-        ]
+        self._posts = [simulation.add_box(post, _HIDDEN_M, collides=False) for _ in range(MAX_OCCLUDERS)]
         self.segments = {table: TABLE} | dict.fromkeys(self._posts, OCCLUDER)
         self.segments |= {body: DISTRACTOR + i for i, body in enumerate(self._distractors)}
 
-    def reset(
-        self, rng: np.random.Generator, scene: SceneParameters, taken: NDArray[np.float64]
-    ) -> None:
+    def reset(self, rng: np.random.Generator, scene: SceneParameters, taken: NDArray[np.float64]) -> None:
         """Place the distractors clear of `taken`, (n, 2) metres, and the posts before the camera."""
         # Everything is drawn, used or not: more distractors leave the others where they were.
         spots = scatter(rng, MAX_DISTRACTORS, taken)
         yaws = rng.uniform(-np.pi, np.pi, MAX_DISTRACTORS)
-        posts = rng.uniform(
-            (_POST_X_M[0], _POST_Y_M[0]), (_POST_X_M[1], _POST_Y_M[1]), (MAX_OCCLUDERS, 2)
-        )
+        posts = rng.uniform((_POST_X_M[0], _POST_Y_M[0]), (_POST_X_M[1], _POST_Y_M[1]), (MAX_OCCLUDERS, 2))
         self._show(self._distractors, spots, scene.distractor_count, CUBE_HALF_M, yaws)
-        self._show(
-            self._posts, posts, scene.occluder_count, _POST_HALF_EXTENTS_M[2], np.zeros(len(posts))
-        )
+        self._show(self._posts, posts, scene.occluder_count, _POST_HALF_EXTENTS_M[2], np.zeros(len(posts)))
 
     def _show(
         self,
@@ -66,9 +58,7 @@ class Tabletop:
             self._simulation.place(body, position, float(yaws[index]))
 
 
-def scatter(
-    rng: np.random.Generator, count: int, taken: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def scatter(rng: np.random.Generator, count: int, taken: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw up to `count` spots for cubes in the area, (m, 2) metres, apart from each other and `taken`."""
     spots = taken.reshape(-1, 2)
     for candidate in rng.uniform(AREA_LOW_M, AREA_HIGH_M, (count * 8, 2)):

@@ -204,9 +204,7 @@ def _demonstrations(shared: _Shared, seed: int, purpose: Purpose) -> TargetData:
     env = shared.target.open(privileged=True)
     first = seed_for(purpose, shared.run_seed, seed << 10)
     teacher = Policy.from_arrays(*shared.teacher)
-    return TargetData.of_episodes(
-        list(demonstrate(env, teacher, shared.demos, first, shared.target.options))
-    )
+    return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
 
 
 def _secondary(methods: Sequence[str]) -> list[tuple[str, str]]:

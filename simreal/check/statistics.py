@@ -30,9 +30,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return low, high
 
 
-def t_interval(
-    values: Sequence[float], confidence: float = 0.95, floor: float = 0.0
-) -> tuple[float, float]:
+def t_interval(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> tuple[float, float]:
     """Return the t-interval of the mean (Student 1908).
 
     Args:
@@ -83,9 +81,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def seeds_needed(
-    difference: float, deviation: float, power: float = 0.8, limit: int = 1000
-) -> int | None:
+def seeds_needed(difference: float, deviation: float, power: float = 0.8, limit: int = 1000) -> int | None:
     """Return how many seeds a two-sided paired t-test at 5% needs; None above `limit`."""
     if difference == 0:
         return None

@@ -25,9 +25,7 @@ class Tuned:
     held_out_loss: float
 
 
-def train(
-    config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int
-) -> Policy:
+def train(config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int) -> Policy:
     """Train from nothing on the demonstrations: same architecture, same batches, same loss."""
     learner = _fresh(config, data, learning_rate, updates, seed)
     rng = np.random.default_rng(seed)
@@ -36,9 +34,7 @@ def train(
     return learner.averaged()
 
 
-def converge(
-    config: PolicyConfig, data: TargetData, learning_rate: float, most: int, seed: int
-) -> Tuned:
+def converge(config: PolicyConfig, data: TargetData, learning_rate: float, most: int, seed: int) -> Tuned:
     """Train until the loss on held-out demonstrations no longer falls.
 
     Whole demonstrations are held out: neighbouring frames of one would tell the answer.
@@ -70,9 +66,7 @@ def choose(trials: list[Tuned]) -> Tuned:
     return Tuned(best, updates, float(np.mean([trial.held_out_loss for trial in chosen])))
 
 
-def _fresh(
-    config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int
-) -> Learner:
+def _fresh(config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int) -> Learner:
     torch.manual_seed(seed)
     policy = Policy(config)
     policy.encoder.normalizer.set_statistics(data.proprio.mean(axis=0), data.proprio.std(axis=0))

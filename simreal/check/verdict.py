@@ -93,9 +93,7 @@ def sentence(comparison: Comparison, seeds: int, spread: float | None = None) ->
     """Return the verdict as one sentence for people."""
     points = 100 * comparison.difference
     manner = "beat" if points > 0 else "fell short of" if points < 0 else "equalled"
-    amount = (
-        f" by {abs(points):.0f} points" if round(abs(points)) else " (difference below a point)"
-    )
+    amount = f" by {abs(points):.0f} points" if round(abs(points)) else " (difference below a point)"
     text = (
         f"{comparison.candidate} {manner} {comparison.baseline}{amount} "
         f"(95% interval {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
@@ -133,9 +131,7 @@ def _holm_levels(p_values: Sequence[float]) -> list[float]:
 
 def _check(name: str, rates: Sequence[float], seeds: int) -> None:
     if len(rates) != seeds:
-        raise SimrealError(
-            f"{name}: {len(rates)} seeds where others have {seeds}; pairs are needed"
-        )
+        raise SimrealError(f"{name}: {len(rates)} seeds where others have {seeds}; pairs are needed")
     wrong = [rate for rate in rates if not 0 <= rate <= 1]
     if wrong:
         raise SimrealError(f"{name}: success rate {wrong[0]!r} is not between 0 and 1")

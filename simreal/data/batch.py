@@ -27,8 +27,7 @@ def concatenate(labelled: Batch, other: Batch) -> Batch:
     Where only one side knows an auxiliary label, the other side's rows are NaN: unknown.
     """
     observation = {
-        name: torch.cat([value, other.observation[name]])
-        for name, value in labelled.observation.items()
+        name: torch.cat([value, other.observation[name]]) for name, value in labelled.observation.items()
     }
     names = labelled.auxiliary.keys() | other.auxiliary.keys()
     auxiliary = {

@@ -46,9 +46,7 @@ class Episode:
                     f"wanted {np.dtype(dtype)} of {dimensions}"
                 )
             if len(array) != len(self.actions) or len(array) == 0:
-                raise SimrealError(
-                    f"episode: {name}: {len(array)} rows for {len(self.actions)} actions"
-                )
+                raise SimrealError(f"episode: {name}: {len(array)} rows for {len(self.actions)} actions")
             if not np.isfinite(array).all():
                 raise SimrealError(f"episode: {name}: holds a NaN or an infinity")
 

@@ -102,9 +102,7 @@ class LeRobotDataset:
                 raise SimrealError(f"{path}: {key}: missing")
         for name in ("observation.state", "action"):
             if name not in info["features"]:
-                raise SimrealError(
-                    f"{path}: features: {name}: missing; {nearest(name, info['features'])}"
-                )
+                raise SimrealError(f"{path}: features: {name}: missing; {nearest(name, info['features'])}")
         return info
 
     def _pick_camera(self, camera: str | None) -> str:
@@ -144,9 +142,7 @@ class LeRobotDataset:
             if image is None:
                 raise SimrealError(f"{self.image_key}: frame {number} is not a readable image")
             if image.shape != shape:
-                raise SimrealError(
-                    f"{self.image_key}: frame {number} is {image.shape}, not {shape}"
-                )
+                raise SimrealError(f"{self.image_key}: frame {number} is {image.shape}, not {shape}")
             images.append(image[..., ::-1])
         return np.ascontiguousarray(images)
 
@@ -161,9 +157,7 @@ def _read(path: Path, columns: list[str], filters: Any = None) -> pa.Table:
                 raise SimrealError(f"{path}: column {name}: missing; {nearest(name, present)}")
         return pq.read_table(path, columns=columns, filters=filters)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SimrealError(
-            f"{path}: truncated or damaged: {' '.join(str(error).split())}"
-        ) from None
+        raise SimrealError(f"{path}: truncated or damaged: {' '.join(str(error).split())}") from None
 
 
 def _vectors(table: pa.Table, name: str) -> NDArray[np.float32]:

@@ -136,10 +136,7 @@ class _Writer:
 
     def _table(self, episode: Episode, pictures: list[bytes]) -> pa.Table:
         image = pa.array(
-            [
-                {"bytes": picture, "path": f"frame-{i:06d}.png"}
-                for i, picture in enumerate(pictures)
-            ],
+            [{"bytes": picture, "path": f"frame-{i:06d}.png"} for i, picture in enumerate(pictures)],
             pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
         )
         arrays: dict[str, pa.Array] = {self._image_key: image}
@@ -245,9 +242,7 @@ def _merged(parts: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
         arrays = {key: np.array([part[name][key] for part in parts]) for key in parts[0][name]}
         counts = arrays["count"].reshape(-1, *[1] * (arrays["mean"].ndim - 1))
         mean = (arrays["mean"] * counts).sum(axis=0) / counts.sum()
-        variance = ((arrays["std"] ** 2 + (arrays["mean"] - mean) ** 2) * counts).sum(
-            axis=0
-        ) / counts.sum()
+        variance = ((arrays["std"] ** 2 + (arrays["mean"] - mean) ** 2) * counts).sum(axis=0) / counts.sum()
         merged[name] = {
             "min": arrays["min"].min(axis=0).tolist(),
             "max": arrays["max"].max(axis=0).tolist(),

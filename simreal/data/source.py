@@ -66,8 +66,7 @@ class SourceData:
         try:
             count = int(json.loads((folder / "count.json").read_text())["count"])
             arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
-                for name in _COLUMNS
+                name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False) for name in _COLUMNS
             }
         except (OSError, ValueError, KeyError) as error:
             raise SimrealError(f"{folder}: no usable source data ({error})") from None
@@ -91,9 +90,7 @@ class SourceData:
         indices = np.sort(rng.integers(self.count, size=size))
         return self.compose(indices, domain, rng)
 
-    def compose(
-        self, indices: NDArray[np.int64], domain: Domain, rng: np.random.Generator
-    ) -> Batch:
+    def compose(self, indices: NDArray[np.int64], domain: Domain, rng: np.random.Generator) -> Batch:
         """Return the frames at `indices`, each with an appearance of its own."""
         layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
         columns = domain.sample_columns(rng, len(indices))

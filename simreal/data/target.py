@@ -45,9 +45,7 @@ class TargetData:
     def only(self, episodes: NDArray[np.int64]) -> "TargetData":
         """Return the frames of these demonstrations."""
         keep = np.isin(self.episode, episodes)
-        return TargetData(
-            self.images[keep], self.proprio[keep], self.actions[keep], self.episode[keep]
-        )
+        return TargetData(self.images[keep], self.proprio[keep], self.actions[keep], self.episode[keep])
 
     def __len__(self) -> int:
         return len(self.actions)

@@ -41,9 +41,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.updates) or not self.frames:
-            raise ValueError(
-                f"frames {self.frames} and updates {self.updates} need one entry for each round"
-            )
+            raise ValueError(f"frames {self.frames} and updates {self.updates} need one entry for each round")
 
 
 class Distillation:
@@ -142,9 +140,8 @@ class Distillation:
                 seed = seed_for(Purpose.APPEARANCE, self.seed, index)
                 arguments = (self._data.folder, self._data.count, self._domain, seed)
                 pending.append(workers.submit(compose_batch, *arguments, self.config.batch_size))
-            if index >= first + _AHEAD or index >= end:
-                if pending:
-                    yield pending.popleft().result()
+            if (index >= first + _AHEAD or index >= end) and pending:
+                yield pending.popleft().result()
 
     def _save(self) -> None:
         partial = self.folder / "checkpoint.pt.partial"

@@ -42,9 +42,7 @@ def reinforce(env_id: str, domain: Domain, seed: int, config: ReinforceConfig, o
         return gymnasium.make(env_id, domain=domain)
 
     squash = "tanh" if config.algorithm == "sac" else "clip"
-    environments = VecMonitor(
-        SubprocVecEnv([make] * config.environments, start_method="forkserver")
-    )
+    environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
     try:
         size = environments.action_space.shape[0]
         policy_config = PolicyConfig(EncoderConfig(), HeadConfig(squash=squash), size)

@@ -75,9 +75,7 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
 
 def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, seed: int) -> Path:
     """Save a policy trained in `config.env` as a bundle."""
-    env = gymnasium.make(
-        config.env, image="image" in policy.config.observation_names, privileged=True
-    )
+    env = gymnasium.make(config.env, image="image" in policy.config.observation_names, privileged=True)
     settings = {"recipe": config.recipe, "source": domain.to_plain()}
     bundle = describe(policy, env, config.env, domain.label, seed, **settings)
     env.close()
@@ -98,9 +96,7 @@ def _claim(config: PretrainConfig, out: Path, seed: int, resume: bool) -> None:
     """Write the configuration into a new run folder, or check that a resumed one is the same."""
     path, mine = out / "config.json", to_plain(dataclasses.asdict(config)) | {"seed": seed}
     if path.is_file() and not resume:
-        raise SimrealError(
-            f"{out} holds a run already: add --resume, --overwrite, or choose another --out"
-        )
+        raise SimrealError(f"{out} holds a run already: add --resume, --overwrite, or choose another --out")
     if resume and path.is_file():
         import json
 

@@ -42,9 +42,7 @@ def teacher_policy_config(env: gymnasium.Env) -> PolicyConfig:
     return PolicyConfig(encoder, HeadConfig((64,), activation="tanh"), action_size)
 
 
-def train_teacher(
-    env_id: str, domain: Domain, seed: int, config: TeacherConfig, logs: Path
-) -> Policy:
+def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig, logs: Path) -> Policy:
     """Train the teacher and return it; TensorBoard logs go to `logs`."""
 
     def make() -> gymnasium.Env:
@@ -55,9 +53,7 @@ def train_teacher(
     policy_config = teacher_policy_config(single)
     mean, std = _privileged_statistics(single, seed)
     single.close()
-    environments = VecMonitor(
-        SubprocVecEnv([make] * config.environments, start_method="forkserver")
-    )
+    environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
     try:
         model = PPO(
             "MultiInputPolicy",

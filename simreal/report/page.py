@@ -33,13 +33,11 @@ def build(folder: Path) -> Path:
         raise SimrealError(f"{path}: missing: {folder} holds no finished run")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if result.get("command") != "run":
-        raise SimrealError(
-            f"{path}: command: {result.get('command')!r}; a report is made of a 'run'"
-        )
+        raise SimrealError(f"{path}: command: {result.get('command')!r}; a report is made of a 'run'")
     source, adapted = load_bundle(folder / "policy"), load_bundle(folder / "adapted")
-    template = Environment(
-        loader=PackageLoader("simreal.report", "."), autoescape=True
-    ).get_template("page.html.jinja")
+    template = Environment(loader=PackageLoader("simreal.report", "."), autoescape=True).get_template(
+        "page.html.jinja"
+    )
     page = template.render(
         result=result,
         check=result["check"],

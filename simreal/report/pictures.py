@@ -66,9 +66,7 @@ def clip(
     return buffer.getvalue()
 
 
-def _differs(
-    env: gymnasium.Env[Any, Any], target: Target, left: Policy, right: Policy, seed: int
-) -> bool:
+def _differs(env: gymnasium.Env[Any, Any], target: Target, left: Policy, right: Policy, seed: int) -> bool:
     if rollout(env, left.act, seed, options=target.options).success:
         return False
     return rollout(env, right.act, seed, options=target.options).success

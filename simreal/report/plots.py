@@ -45,9 +45,7 @@ def seeds_plot(success: dict[str, list[float]]) -> bytes:
         rates = np.array(success[name])
         # Spread by rank, not by chance: the same data gives the same picture.
         offsets = np.linspace(-0.16, 0.16, len(rates))
-        axes.scatter(
-            np.sort(rates), row + offsets, s=22, color=AFTER if row else NEUTRAL, alpha=0.75
-        )
+        axes.scatter(np.sort(rates), row + offsets, s=22, color=AFTER if row else NEUTRAL, alpha=0.75)
         axes.plot([rates.mean()] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2)
         axes.text(1.05, row, f"{rates.mean():.2f}", va="center")
     axes.set_yticks(range(len(names)), names)

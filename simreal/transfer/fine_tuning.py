@@ -1,5 +1,7 @@
 """Fine-tuning: gradient steps on a few demonstrations of the target, from the source weights."""
 
+import dataclasses
+
 import numpy as np
 
 from policies import Policy
@@ -21,7 +23,7 @@ def finetune(problem: Problem, report: Report) -> Policy:
     Yosinski et al. 2014, arXiv:1411.1792.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(updates=300, learning_rate=1e-3))
+    learner = Learner(policy, LearnConfig(updates=300, learning_rate=2e-4))
     return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
 
 
@@ -40,24 +42,24 @@ def head_only(problem: Problem, report: Report) -> Policy:
 
 
 def cotrain(problem: Problem, report: Report) -> Policy:
-    r"""Fine-tune on target and source frames together, as many of each in every batch.
+    r"""Fine-tune on target and source frames together, two of the target for one of the source.
 
-    .. math:: \min_{\theta, \phi} E_{D_T} \| h(f(o)) - a \|^2 + E_{D_S} [ \| h(f(o)) - a \|^2
-              + \lambda \| g(f(o)) - p \|^2 ]
+    .. math:: \min_{\theta, \phi} \frac{2}{3} E_{D_T} \| h(f(o)) - a \|^2
+              + \frac{1}{3} E_{D_S} \| h(f(o)) - a \|^2
 
-    where the source frames take a fresh appearance each time and :math:`p` (B, 3) is the goal's
-    position, known in simulation. The source keeps the policy from forgetting what ten
-    demonstrations do not show. Exists for shifts of the camera and of appearance.
+    where the source frames take a fresh appearance each time. The source keeps the policy from
+    forgetting what ten demonstrations do not show. Its goal positions are left out: asked for, they
+    hold the features to the source's camera. Exists for shifts of the camera and of appearance.
     Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(updates=300, learning_rate=1e-3))
+    learner = Learner(policy, LearnConfig(updates=300, learning_rate=5e-4))
     demonstrations, rng = _demonstrations(problem), problem.generator()
     assert problem.source is not None  # declared as needed
     for _ in range(learner.config.updates):
         target = demonstrations.batch(rng, BATCH_SIZE)
-        source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE)
-        report(learner.update(concatenate(target, source)))
+        source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE // 2)
+        report(learner.update(concatenate(target, dataclasses.replace(source, auxiliary={}))))
     return learner.averaged()
 
 
@@ -66,9 +68,7 @@ def _demonstrations(problem: Problem) -> TargetData:
     return problem.demonstrations
 
 
-def _fit_to_target(
-    learner: Learner, data: TargetData, rng: np.random.Generator, report: Report
-) -> Policy:
+def _fit_to_target(learner: Learner, data: TargetData, rng: np.random.Generator, report: Report) -> Policy:
     for _ in range(learner.config.updates):
         report(learner.update(data.batch(rng, BATCH_SIZE)))
     return learner.averaged()
