@@ -108,6 +108,7 @@ def compose(layers: Layers, appearance: Appearance) -> NDArray[np.uint8]:
 
 def _compose_frame(layers: Layers, look: _Look) -> NDArray[np.uint8]:
     values = look.values
+    image: Any
     ambient = float(values["light_ambient"])
     light = layers.shade * np.float32((1 - ambient) / 255) + np.float32(ambient)
     light[layers.segment == BACKGROUND] = 1.0  # no surface, hence no shade
@@ -198,8 +199,9 @@ def _pixel_rays(size: int) -> tuple[Array, Array]:
     And (1, H*W): the square of its distance from the optical axis.
     """
     centre = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-    right, up = (axis.reshape(-1) for axis in np.meshgrid(centre, -centre))
-    return np.stack([right, up, np.ones_like(right)]), (right**2 + up**2)[None]
+    right, up = (axis.astype(np.float32).reshape(-1) for axis in np.meshgrid(centre, -centre))
+    rays: Any = np.stack([right, up, np.ones_like(right)])
+    return rays, (right**2 + up**2)[None]
 
 
 def _glare(values: dict[str, Any], size: int) -> Array:

@@ -58,7 +58,8 @@ class Layers:
     depth: NDArray[np.float16]
     """(..., H, W): metres along the optical axis."""
     camera: NDArray[np.float32]
-    """(..., 13): position (3, metres), rotation (9, row-major, columns right/up/forward), tan of half the field of view."""
+    """(..., 13): position (3, metres), rotation (9, row-major, columns right, up, forward), and the
+    tangent of half the field of view."""
 
     def __getitem__(self, index: "int | slice | NDArray[np.int64]") -> "Layers":
         """Return the frames at `index` of a batch."""
@@ -81,9 +82,7 @@ class Camera:
     def __init__(self, client: BulletClient, spec: CameraSpec, segments: NDArray[np.uint8]) -> None:
         """Use `segments` to turn a body's unique id into its segment."""
         if not client.isNumpyEnabled():
-            raise ImportError(
-                "pybullet was built without NumPy, rendering would take 50 ms a frame: reinstall it with NumPy present"
-            )
+            raise ImportError("pybullet was built without NumPy: reinstall it with NumPy present")
         self._client = client
         self._nominal = spec
         # One entry more: the renderer's -1 (nothing) reads the last one.

@@ -71,7 +71,7 @@ class Domain:
 
 
 def _scalar(key: str, value: Any) -> Any:
-    default = FIELDS[key].default
+    default: Any = FIELDS[key].default
     return tuple(float(v) for v in value) if isinstance(default, tuple) else type(default)(value)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,6 +50,7 @@ def _photograph(name: str) -> NDArray[np.float32]:
 
 def _procedural(name: str) -> NDArray[np.float32]:
     rng = np.random.default_rng(TEXTURES.index(name))  # fixed: the bank is part of the code
+    grey: Any
     row, column = np.mgrid[:TEXTURE_SIZE, :TEXTURE_SIZE] / TEXTURE_SIZE
     if name == "plain":
         grey = np.full(row.shape, 0.5)
@@ -67,5 +69,5 @@ def _smooth_noise(rng: np.random.Generator, cells: int) -> NDArray[np.float64]:
     """Return periodic noise in about -0.5..0.5 with `cells` bumps along the edge."""
     coarse = np.pad(rng.uniform(-0.5, 0.5, (cells, cells)), 2, mode="wrap")
     scale = TEXTURE_SIZE // cells
-    fine = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    fine: Any = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return fine[2 * scale : -2 * scale, 2 * scale : -2 * scale]

@@ -209,11 +209,11 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             segments[body] = segment
         return segments
 
-    def _make_action_space(self) -> spaces.Box:
+    def _make_action_space(self) -> Any:
         size = self.controller.dimensions + int(self.task.uses_gripper)
         return spaces.Box(-1.0, 1.0, (size,), np.float32)
 
-    def _make_observation_space(self) -> spaces.Dict:
+    def _make_observation_space(self) -> Any:
         proprio = len(self.robot.spec.arm_joints) + 4
         members: dict[str, spaces.Space[Any]] = {
             "proprio": spaces.Box(-np.inf, np.inf, (proprio,), np.float32)

@@ -40,6 +40,8 @@ class EncoderConfig:
 class SpatialSoftmax(nn.Module):
     """Expected image coordinates of each channel (Levine et al. 2016, arXiv:1504.00702, section 5.1)."""
 
+    grid: Tensor
+
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
         down, across = torch.meshgrid(

@@ -1,6 +1,7 @@
 """`Policy`: encoder and head, the two parts that a transfer layer adapts."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Policy(nn.Module):
         super().__init__()
         self.config = config
         size = config.encoder.feature_size
-        self.encoder = build_encoder(config.encoder)
+        self.encoder: Any = build_encoder(config.encoder)
         self.head = PolicyHead(size, config.action_size, config.head)
         self.auxiliary = nn.ModuleDict(
             {name: AuxiliaryHead(size, length) for name, length in config.auxiliary}

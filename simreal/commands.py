@@ -254,10 +254,8 @@ class Methods(Common):
             print(json.dumps(rows, indent=1))
             return
         for row in rows:
-            needs = " + ".join(row["needs"])
-            print(
-                f"{row['id']:<12} {row['setting']:<12} needs {needs:<30} adapts {row['adapts']:<18} {row['paper']}"
-            )
+            needs, adapts = " + ".join(row["needs"]), row["adapts"]
+            print(f"{row['id']:<12} {row['setting']:<12} {needs:<30} {adapts:<18} {row['paper']}")
 
 
 @dataclass(frozen=True)

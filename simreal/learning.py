@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class Learner:
             penalty: Added to the loss, such as a pull towards the source weights.
         """
         self.policy, self.config, self.penalty = policy, config, penalty
-        self._parameters = list(policy.parameters() if trainable is None else trainable)
+        self._parameters: list[Any] = list(policy.parameters() if trainable is None else trainable)
         policy.requires_grad_(False)
         for parameter in self._parameters:
             parameter.requires_grad_(True)

@@ -6,6 +6,7 @@ Layers, not images: every batch gets a fresh appearance. An internal cache, not 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ GOAL_SCALE_M = 0.1
 class Frames:
     """Frames on their way into the source data; every array has the same first axis."""
 
-    columns: dict[str, NDArray[np.generic]]
+    columns: dict[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.columns["action"])
@@ -36,7 +37,7 @@ class Frames:
 class SourceData:
     """Frames of the source worlds, kept as one memory-mapped array a column."""
 
-    def __init__(self, folder: Path, arrays: dict[str, NDArray[np.generic]], count: int) -> None:
+    def __init__(self, folder: Path, arrays: dict[str, NDArray[Any]], count: int) -> None:
         self.folder = folder
         self._arrays = arrays
         self.count = count
@@ -45,7 +46,7 @@ class SourceData:
     def create(cls, folder: Path, capacity: int, example: Frames) -> "SourceData":
         """Make room for `capacity` frames shaped like the example's."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             name: np.lib.format.open_memmap(
                 folder / f"{name}.npy", "w+", column.dtype, (capacity, *column.shape[1:])
             )
@@ -62,10 +63,10 @@ class SourceData:
         Raises:
             SimrealError: if the folder has no complete source data.
         """
-        mode = "r+" if writable else "r"
+        mode: Literal["r+", "r"] = "r+" if writable else "r"
         try:
             count = int(json.loads((folder / "count.json").read_text())["count"])
-            arrays = {
+            arrays: dict[str, NDArray[Any]] = {
                 name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False) for name in _COLUMNS
             }
         except (OSError, ValueError, KeyError) as error:

@@ -42,7 +42,7 @@ def collect_frames(job: CollectJob) -> Frames:
     student = None if job.student is None else Policy.from_arrays(*job.student)
     rng = np.random.default_rng(job.first_seed)
     layers: list[Any] = []
-    columns: dict[str, list[NDArray[np.generic]]] = {
+    columns: dict[str, list[NDArray[Any]]] = {
         "proprio": [],
         "action": [],
         "goal_position": [],
@@ -65,16 +65,12 @@ def collect_frames(job: CollectJob) -> Frames:
         rollout(env, act, job.first_seed + episode, before=keep, options=options)
         episode += 1
     batch = stack(layers[: job.frames])
-    arrays = {name: np.stack(values[: job.frames]) for name, values in columns.items()}
-    return Frames(
-        {
-            "shade": batch.shade,
-            "segment": batch.segment,
-            "depth": batch.depth,
-            "camera": batch.camera,
-        }
-        | arrays
-    )
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.stack(values[: job.frames]) for name, values in columns.items()
+    }
+    for name in ("shade", "segment", "depth", "camera"):
+        arrays[name] = getattr(batch, name)
+    return Frames(arrays)
 
 
 def _noisy(

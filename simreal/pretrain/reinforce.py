@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium
 import torch
@@ -41,11 +41,11 @@ def reinforce(env_id: str, domain: Domain, seed: int, config: ReinforceConfig, o
         torch.set_num_threads(1)
         return gymnasium.make(env_id, domain=domain)
 
-    squash = "tanh" if config.algorithm == "sac" else "clip"
+    squash: Literal["tanh", "clip"] = "tanh" if config.algorithm == "sac" else "clip"
     environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
     try:
-        size = environments.action_space.shape[0]
-        policy_config = PolicyConfig(EncoderConfig(), HeadConfig(squash=squash), size)
+        shape = environments.action_space.shape or (0,)
+        policy_config = PolicyConfig(EncoderConfig(), HeadConfig(squash=squash), shape[0])
         model = _model(environments, seed, config, policy_config, out)
         with progress(f"{config.algorithm} on images", config.steps, "steps") as advance:
             model.learn(config.steps, callback=Advance(advance), tb_log_name=config.algorithm)
@@ -57,7 +57,7 @@ def reinforce(env_id: str, domain: Domain, seed: int, config: ReinforceConfig, o
 def _model(
     environments: VecMonitor, seed: int, config: ReinforceConfig, policy: PolicyConfig, out: Path
 ) -> BaseAlgorithm:
-    common = {
+    common: dict[str, Any] = {
         "learning_rate": config.learning_rate,
         "batch_size": config.batch_size,
         "gamma": config.gamma,
@@ -66,7 +66,7 @@ def _model(
         "device": "cpu",
     }
     if config.algorithm == "sac":
-        sac = {"buffer_size": config.buffer_size, "policy_kwargs": policy_kwargs(policy)}
+        sac: dict[str, Any] = {"buffer_size": config.buffer_size, "policy_kwargs": policy_kwargs(policy)}
         return SAC("MultiInputPolicy", environments, **common, **sac)
-    ppo = {"n_steps": config.rollout_steps, "policy_kwargs": policy_kwargs(policy)}
+    ppo: dict[str, Any] = {"n_steps": config.rollout_steps, "policy_kwargs": policy_kwargs(policy)}
     return PPO("MultiInputPolicy", environments, **common, **ppo)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -32,7 +33,7 @@ class TeacherConfig:
     """Reaching takes about ten steps: a longer horizon only adds noise."""
 
 
-def teacher_policy_config(env: gymnasium.Env) -> PolicyConfig:
+def teacher_policy_config(env: Any) -> PolicyConfig:
     """Return the architecture of a teacher for an environment with privileged state."""
     size = env.observation_space["privileged"].shape[0]
     encoder = EncoderConfig(
@@ -68,7 +69,8 @@ def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig,
             tensorboard_log=str(logs),
             device="cpu",
         )
-        model.policy.features_extractor.encoder.normalizer.set_statistics(mean, std)
+        extractor: Any = model.policy.features_extractor
+        extractor.encoder.normalizer.set_statistics(mean, std)
         with progress("teacher", config.steps, "steps") as advance:
             model.learn(config.steps, callback=Advance(advance), tb_log_name="teacher")
     finally:
@@ -76,7 +78,7 @@ def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig,
     return policy_from_sb3(model, policy_config)
 
 
-def _privileged_statistics(env: gymnasium.Env, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _privileged_statistics(env: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation of the privileged state over random motion."""
     env.action_space.seed(seed)
     seen = []

@@ -1,0 +1,34 @@
+"""What several tests share: one torch thread, a world, and a tiny pretrained run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+
+import envs  # noqa: F401  registers the ids
+from simreal import workers
+from simreal.cli import main
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    workers.set_threads(1)
+    yield
+    workers.shut_down()
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[Any]:
+    env = gymnasium.make("simreal/PandaReach-v0", privileged=True, render_mode="rgb_array")
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job at its smallest, through the command line."""
+    folder = tmp_path_factory.mktemp("run") / "smoke"
+    assert main(["run", "--preset", "smoke", "--out", str(folder), "--quiet"]) == 0
+    return folder

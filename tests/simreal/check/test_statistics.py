@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from simreal.check.statistics import holm, sign_flip_p, t_interval, wilson_interval
+from simreal.check.verdict import compare_all
+from simreal.errors import SimrealError
+
+RATES = st.lists(st.integers(0, 50).map(lambda k: k / 50), min_size=8, max_size=8)
+
+
+def test_wilson_known_values() -> None:
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, table I
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_rate(case: tuple[int, int]) -> None:
+    low, high = wilson_interval(*case)
+    assert 0 <= low <= case[0] / case[1] <= high <= 1
+
+
+def test_t_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).normal(0.1, 0.2, 9)
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert t_interval(list(values)) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_sign_flip_is_scipys_permutation_test() -> None:
+    for seed in range(5):
+        values = np.random.default_rng(seed).normal(0.3, 1, 8)
+        wanted = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        assert sign_flip_p(list(values)) == pytest.approx(wanted.pvalue)
+
+
+def test_sampled_sign_flip_is_close_to_the_t_test() -> None:
+    values = list(np.random.default_rng(0).normal(0.4, 1, 30))
+    assert sign_flip_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.01)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def verdict(candidate: list[float], baseline: list[float]) -> str:
+    return compare_all({"a": candidate, "b": baseline}, ("a", "b"), [], episodes=50)[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("differences", "wanted"),
+    [
+        ([0.3, 0.2, 0.25, 0.3, 0.35, 0.3], "positive"),
+        ([-0.3, -0.2, -0.25, -0.3, -0.35, -0.3], "negative"),
+        ([0.0, 0.02, -0.02, 0.0, 0.01, 0.0], "safe"),
+        ([0.0] * 10, "safe"),
+        ([0.4, -0.4, 0.3, -0.2, 0.1, 0.0], "inconclusive"),
+        ([0.3, 0.3, 0.3, 0.3, 0.3], "inconclusive"),  # five seeds
+    ],
+)
+def test_verdicts(differences: list[float], wanted: str) -> None:
+    baseline = [0.5] * len(differences)
+    assert verdict([0.5 + difference for difference in differences], baseline) == wanted
+
+
+@given(RATES, RATES, st.randoms())
+def test_swapping_mirrors_and_order_of_seeds_does_not_matter(first, second, random) -> None:
+    one = compare_all({"a": first, "b": second}, ("a", "b"), [], 50)[0]
+    other = compare_all({"a": first, "b": second}, ("b", "a"), [], 50)[0]
+    assert one.difference == pytest.approx(-other.difference)
+    assert one.ci_low == pytest.approx(-other.ci_high)
+    assert {one.verdict, other.verdict} != {"positive"}
+    order = random.sample(range(8), 8)
+    again = compare_all(
+        {"a": [first[i] for i in order], "b": [second[i] for i in order]}, ("a", "b"), [], 50
+    )[0]
+    assert again.verdict == one.verdict
+
+
+@pytest.mark.parametrize("rates", [[0.5] * 5, [0.5] * 5 + [float("nan")], [0.5] * 5 + [1.2]])
+def test_wrong_rates_are_refused(rates: list[float]) -> None:
+    with pytest.raises(SimrealError):
+        verdict([0.5] * 6, rates)
+
+
+def simulated(shift: float, spread: float) -> list[str]:
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(600):
+        base, other = np.clip(0.5 + rng.normal(0, spread, (2, 10)), 0, 1)
+        rates = rng.binomial(50, [base, np.clip(other + shift, 0, 1)]) / 50
+        verdicts.append(verdict(list(rates[1]), list(rates[0])))
+    return verdicts
+
+
+def test_error_rates_are_calibrated() -> None:
+    slack = 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
+    for spread in (0.02, 0.1):
+        nothing = simulated(0.0, spread)
+        assert nothing.count("negative") / 600 <= slack
+        assert nothing.count("positive") / 600 <= slack
+        worse = simulated(-0.05, spread)
+        assert (worse.count("safe") + worse.count("positive")) / 600 <= slack

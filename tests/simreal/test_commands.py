@@ -1,0 +1,103 @@
+"""Every command through the command line, on the smallest run there is."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from policies import PolicyBundle
+from simreal.cli import main
+
+SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
+
+
+def result(folder: Path) -> dict:
+    found = json.loads((folder / "result.json").read_text())
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def test_run(smoke_run: Path) -> None:
+    found = result(smoke_run)
+    assert {row["policy"] for row in found["evaluation"]} == {"zero-shot", "cotrain"}
+    assert len({row["domain"] for row in found["evaluation"]}) == 8
+    assert found["check"]["comparisons"][0]["primary"]
+    assert found["check"]["comparisons"][0]["verdict"] == "inconclusive"  # two seeds
+    page = (smoke_run / "report.html").read_text()
+    assert "data:image/webp" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_student_never_sees_privileged_state(smoke_run: Path) -> None:
+    manifest = PolicyBundle.load(smoke_run / "policy").manifest
+    assert {spec.name for spec in manifest.observations} == {"image", "proprio"}
+
+
+def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
+    quiet = ["--quiet", "--out"]
+    expert = str(smoke_run / "teacher")
+    demos, out = tmp_path / "demos", tmp_path / "adapted"
+    # The smallest teacher is no expert: an easy target, and the error if even that is too hard.
+    code = main(["collect", "--policy", expert, "--target", "nominal", "--demos", "1", *quiet, str(demos)])
+    if code != 0:
+        pytest.skip("the smoke teacher reached nothing")
+    before = (smoke_run / "policy" / "policy.safetensors").read_bytes()
+    arguments = ["adapt", "--policy", str(smoke_run / "policy"), "--demos", str(demos / "dataset")]
+    assert main([*arguments, "--method", "head-only", *quiet, str(out)]) == 0
+    assert (smoke_run / "policy" / "policy.safetensors").read_bytes() == before
+    source, adapted = PolicyBundle.load(smoke_run / "policy"), PolicyBundle.load(out / "policy")
+    assert adapted.manifest.parent == source.weights_sha256
+    for name, value in source.policy.to_arrays().items():
+        same = np.array_equal(value, adapted.policy.to_arrays()[name])
+        assert same != name.startswith("head."), name
+    policy = ["--policy", str(out / "policy"), "--target", "nominal", "blur@2", "--episodes", "3"]
+    assert main(["evaluate", *policy, *quiet, str(tmp_path / "e")]) == 0
+    rows = result(tmp_path / "e")["evaluation"]
+    assert [(row["domain"], row["severity"]) for row in rows] == [("nominal", 0), ("blur", 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--target", "wrokshop"], "did you mean 'workshop'"),
+        (["run", "--method", "cotrian"], "did you mean 'cotrain'"),
+        (["evaluate", "--policy", "nowhere"], "no such bundle folder"),
+        (["adapt", "--policy", "nowhere", "--method", "finetun"], "did you mean 'finetune'"),
+        (["report"], "no finished run"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, capsys) -> None:
+    assert main([*arguments, "--out", str(tmp_path / "x")]) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert words in message
+    assert not (tmp_path / "x").exists()
+
+
+def test_methods_as_json(capsys) -> None:
+    assert main(["methods", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["id"] for row in rows} >= {"head-only", "finetune", "cotrain"}
+    assert all(set(row) == {"id", "family", "setting", "needs", "adapts", "paper"} for row in rows)
+
+
+def test_a_method_says_what_it_lacks(smoke_run: Path) -> None:
+    from simreal.errors import SimrealError
+    from simreal.transfer import METHODS, Problem
+
+    policy = PolicyBundle.load(smoke_run / "policy").policy
+    with pytest.raises(SimrealError, match="needs demonstrations and source data"):
+        METHODS["cotrain"].adapt(Problem(policy, 0))
+
+
+def test_an_interrupted_pretraining_resumes(tmp_path: Path) -> None:
+    arguments = ["pretrain", "--preset", "smoke", "--quiet", "--out", str(tmp_path / "p")]
+    assert main(arguments) == 0
+    first = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
+    assert main(arguments) == 2  # nothing is overwritten unasked
+    assert main([*arguments, "--resume"]) == 0
+    second = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
