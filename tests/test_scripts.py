@@ -1,0 +1,32 @@
+"""What a user would copy is run: the scripts, at their smallest."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script: str, json_path: Path, *arguments: str) -> dict:
+    command = [sys.executable, str(ROOT / "scripts" / script), "--json", str(json_path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=json_path.parent, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(json_path.read_text())
+
+
+def test_evaluate_shifts(smoke_run: Path, tmp_path: Path) -> None:
+    arguments = ["--policy", str(smoke_run / "policy"), "--preset", "smoke", "--severities", "0", "3"]
+    rows = run("evaluate_shifts.py", tmp_path / "r.json", *arguments)["evaluation"]
+    assert [row["severity"] for row in rows] == [0, 3]
+
+
+def test_train_policy(tmp_path: Path) -> None:
+    run("train_policy.py", tmp_path / "r.json", "--preset", "smoke", "--out", str(tmp_path / "t"))
+    assert (tmp_path / "t" / "policy" / "policy.json").is_file()
+
+
+def test_benchmark_speed(tmp_path: Path) -> None:
+    figures = run("benchmark_speed.py", tmp_path / "r.json", "--steps", "40")["benchmark"]
+    # The promise is 8; the slack is for a machine that runs other things beside the tests.
+    assert figures["ratio"] > 5
