@@ -23,21 +23,21 @@ def evaluate(
     """Return a row for every policy in every target, policies in order within a target."""
     packed = {name: pack(policy) for name, policy in policies.items()}
     jobs = {
-        (target, name): [
+        (index, name): [
             workers.submit(run_episodes, packed[name], target, list(part))
             for part in _chunks(episode_seeds(seed, episodes))
         ]
-        for target in targets
+        for index, target in enumerate(targets)
         for name in policies
     }
     rows = []
     with progress("evaluate", len(jobs) * episodes, "episodes") as advance:
-        for (target, name), futures in jobs.items():
+        for (index, name), futures in jobs.items():
             summaries: list[EpisodeSummary] = []
             for future in futures:
                 summaries += future.result()
                 advance(_CHUNK if len(summaries) < episodes else episodes % _CHUNK or _CHUNK)
-            rows.append(_row(name, target, summaries))
+            rows.append(_row(name, targets[index], summaries))
     return rows
 
 
