@@ -27,9 +27,9 @@ class Sizes:
 
 PRESETS: dict[str, Sizes] = {
     "default": Sizes(TeacherConfig(), DistillConfig(), ReinforceConfig(), 8, 10, 50, 100, 1200),
-    # Quick and honest about it: every stage runs, nothing is learned well.
+    # Every stage runs; only the teacher learns enough to give demonstrations.
     "smoke": Sizes(
-        TeacherConfig(steps=2048, environments=2, rollout_steps=256),
+        TeacherConfig(steps=16_384),
         DistillConfig(frames=(400, 200), updates=(20, 20), batch_size=64),
         ReinforceConfig(steps=256, environments=2, rollout_steps=64, batch_size=64, buffer_size=500),
         seeds=2,
