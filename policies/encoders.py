@@ -12,11 +12,16 @@ from policies.normalization import VectorNormalizer
 Observation = dict[str, Tensor]
 Activation = Literal["relu", "tanh"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+NATURE_SMALLEST = 36  # pixels: below, the third convolution has nothing to look at
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Architecture of an encoder."""
+    """Architecture of an encoder.
+
+    Raises:
+        ValueError: naming the value that cannot be.
+    """
 
     kind: Literal["vision", "state", "nature-cnn"] = "vision"
     """`vision`: convolutions and spatial softmax; `state`: vectors only; `nature-cnn`: imported."""
@@ -26,49 +31,107 @@ class EncoderConfig:
     """(height, width, channels) of `image`; None for a `state` encoder."""
     feature_size: int = 128
     hidden: tuple[int, ...] = (128,)
-    """Widths of the layers before the feature."""
+    """Widths of the layers before the feature; `nature-cnn` has none."""
     channels: tuple[int, ...] = (16, 32, 32, 32)
     strides: tuple[int, ...] = (2, 2, 1, 1)
     activation: Activation = "relu"
+    vector_clip: float | None = 10.0
+    """Limit of the normalized vectors, in deviations; None for none."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in _ENCODERS:
+            raise ValueError(f"encoder kind {self.kind!r} is not one of {', '.join(_ENCODERS)}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        if (self.kind == "state") != (self.image_shape is None):
+            raise ValueError(f"image_shape {self.image_shape} with kind {self.kind!r}: only `state` has none")
+        names = self.observation_names
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"the observation's names {names} are not one or more different ones")
+        if len(self.channels) != len(self.strides):
+            raise ValueError(f"{len(self.channels)} channels with {len(self.strides)} strides")
+        widths = (self.feature_size, *self.hidden, *self.channels, *self.strides)
+        sizes = (*widths, *(size for _, size in self.vectors), *(self.image_shape or ()))
+        if min(sizes) < 1:
+            raise ValueError(f"a size of {min(sizes)} in {self}")
+        if self.vector_clip is not None and not self.vector_clip > 0:
+            raise ValueError(f"vector_clip {self.vector_clip} is not above 0")
+        if self.kind == "nature-cnn":
+            self._check_nature()
+
+    def _check_nature(self) -> None:
+        if self.image_shape is not None and min(self.image_shape[:2]) < NATURE_SMALLEST:
+            raise ValueError(f"image_shape {self.image_shape}: nature-cnn needs {NATURE_SMALLEST} pixels")
+        if self.hidden:
+            raise ValueError(f"hidden {self.hidden}: a nature-cnn encoder has no layers after its parts")
+        if self.feature_size <= self.vector_size:
+            raise ValueError(f"feature_size {self.feature_size} leaves nothing for the image")
 
     @property
     def vector_size(self) -> int:
         """Return the length of all vectors together."""
         return sum(size for _, size in self.vectors)
 
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Return the keys of the observation that the encoder reads."""
+        image = ("image",) if self.image_shape is not None else ()
+        return (*image, *(name for name, _ in self.vectors))
+
 
 class SpatialSoftmax(nn.Module):
-    """Expected image coordinates of each channel (Levine et al. 2016, arXiv:1504.00702, section 5.1)."""
+    """Expected image coordinates of each channel.
 
-    grid: Tensor
+    Levine et al. 2016 (arXiv:1504.00702, section 5.1) and Finn et al. 2016 (arXiv:1509.06113).
+    """
+
+    across: Tensor
+    down: Tensor
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        down, across = torch.meshgrid(
-            torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
-        )
-        grid = torch.stack([across.reshape(-1), down.reshape(-1)], dim=1)
-        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("across", torch.linspace(-1, 1, width), persistent=False)
+        self.register_buffer("down", torch.linspace(-1, 1, height), persistent=False)
         self.temperature = nn.Parameter(torch.ones(()))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (B, 2 * C) coordinates in [-1, 1] of maps (B, C, H, W), always in float32."""
+        """Return (B, 2 * C) coordinates in [-1, 1], x and y by turns, of maps (B, C, H, W).
+
+        Always in float32: sums, since autocast would turn a matrix product into bfloat16, whose
+        steps near 1 are an eighth of a pixel of 64.
+        """
         flat = maps.float().flatten(2) * self.temperature
-        return (flat.softmax(dim=2) @ self.grid).flatten(1)
+        chance = flat.softmax(dim=2).unflatten(2, (len(self.down), len(self.across)))
+        x = (chance.sum(dim=2) * self.across).sum(dim=2)
+        y = (chance.sum(dim=3) * self.down).sum(dim=2)
+        return torch.stack([x, y], dim=2).flatten(1)
 
 
-class VisionEncoder(nn.Module):
-    """Image and vectors to a feature (B, feature_size).
+class _Encoder(nn.Module):
+    """What encoders share: the vectors, concatenated and normalized."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.names = tuple(name for name, _ in config.vectors)
+        self.normalizer = VectorNormalizer(config.vector_size, config.vector_clip)
+
+    def vectors(self, observation: Observation) -> list[Tensor]:
+        """Return the normalized vectors, (B, vector_size) float32, in a list; empty without any."""
+        if not self.names:
+            return []
+        return [self.normalizer(torch.cat([observation[name] for name in self.names], dim=1))]
+
+
+class VisionEncoder(_Encoder):
+    """Image and vectors to a feature (B, feature_size) float32.
 
     No layer uses statistics of the batch: adapting on a handful of frames, or on a mixture of
     source and target, must not change what any other frame becomes.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        if config.image_shape is None:
-            raise ValueError("a vision encoder needs an image_shape")
-        height, width, channels = config.image_shape
+        super().__init__(config)
+        height, width, channels = config.image_shape or (0, 0, 0)
         layers: list[nn.Module] = []
         for outputs, stride in zip(config.channels, config.strides, strict=True):
             layers += [nn.Conv2d(channels, outputs, 3, stride, padding=1), nn.ReLU()]
@@ -77,8 +140,6 @@ class VisionEncoder(nn.Module):
         # Keypoints need maps that can be negative: the last convolution has no activation.
         self.convolutions = nn.Sequential(*layers[:-1])
         self.keypoints = SpatialSoftmax(height, width)
-        self.normalizer = VectorNormalizer(config.vector_size)
-        self.names = tuple(name for name, _ in config.vectors)
         sizes = (2 * channels + config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
         self.norm = nn.LayerNorm(config.feature_size)
@@ -88,24 +149,47 @@ class VisionEncoder(nn.Module):
         # HWC seen as CHW is torch's channels_last, the fast layout on a CPU: nothing is copied.
         image = observation["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
         points = self.keypoints(self.convolutions(image))
-        vectors = self.normalizer(torch.cat([observation[name] for name in self.names], dim=1))
-        return self.norm(self.trunk(torch.cat([points, vectors], dim=1)))
+        feature = self.trunk(torch.cat([points, *self.vectors(observation)], dim=1))
+        return self.norm(feature.float())
 
 
-class StateEncoder(nn.Module):
-    """Vectors to a feature (B, feature_size)."""
+class StateEncoder(_Encoder):
+    """Vectors to a feature (B, feature_size) float32."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.names = tuple(name for name, _ in config.vectors)
-        self.normalizer = VectorNormalizer(config.vector_size)
+        super().__init__(config)
         sizes = (config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
 
     def forward(self, observation: Observation) -> Tensor:
         """Encode the vectors (B, n) float32."""
-        vectors = torch.cat([observation[name] for name in self.names], dim=1)
-        return self.trunk(self.normalizer(vectors))
+        return self.trunk(*self.vectors(observation)).float()
+
+
+class NatureCnnEncoder(_Encoder):
+    """The CNN of Mnih et al. 2015 (doi:10.1038/nature14236) beside the vectors, as in SB3.
+
+    The feature is what the CNN says of the image, then the normalized vectors.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config)
+        height, width, channels = config.image_shape or (0, 0, 0)
+        layers: list[nn.Module] = []
+        for outputs, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            layers += [nn.Conv2d(channels, outputs, kernel, stride), nn.ReLU()]
+            channels = outputs
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.image_feature = mlp(
+            (channels * height * width, config.feature_size - config.vector_size), "relu"
+        )
+
+    def forward(self, observation: Observation) -> Tensor:
+        """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
+        image = observation["image"].permute(0, 3, 1, 2).float() / 255.0
+        feature = self.image_feature(self.convolutions(image)).float()
+        return torch.cat([feature, *self.vectors(observation)], dim=1)
 
 
 def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:
@@ -118,5 +202,11 @@ def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:
 
 def build_encoder(config: EncoderConfig) -> nn.Module:
     """Build the encoder that a configuration describes."""
-    builders = {"vision": VisionEncoder, "state": StateEncoder}
-    return builders[config.kind](config)
+    return _ENCODERS[config.kind](config)
+
+
+_ENCODERS: dict[str, type[_Encoder]] = {
+    "vision": VisionEncoder,
+    "state": StateEncoder,
+    "nature-cnn": NatureCnnEncoder,
+}

@@ -1,22 +1,36 @@
 """Policy heads and auxiliary heads: a feature in, an action or a label out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from policies.encoders import Activation, mlp
+from policies.encoders import ACTIVATIONS, Activation, mlp
+
+Squash = Literal["clip", "tanh"]
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Architecture of a policy head."""
+    """Architecture of a policy head.
+
+    Raises:
+        ValueError: naming the value that cannot be.
+    """
 
     hidden: tuple[int, ...] = (64,)
     activation: Activation = "relu"
-    squash: Literal["clip", "tanh"] = "clip"
+    squash: Squash = "clip"
     """How a raw action is brought into [-1, 1] when acting."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        if self.squash not in get_args(Squash):
+            raise ValueError(f"squash {self.squash!r} is not one of {', '.join(get_args(Squash))}")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden {self.hidden} has a width below 1")
 
 
 class PolicyHead(nn.Module):
