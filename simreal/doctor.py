@@ -18,7 +18,7 @@ _PACKAGES = (
     "gymnasium",
     "stable-baselines3",
     "pybullet",
-    "opencv-python",
+    "opencv-python-headless",
     "pyarrow",
 )
 _STEPS = 100

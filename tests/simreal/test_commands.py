@@ -101,3 +101,10 @@ def test_an_interrupted_pretraining_resumes(tmp_path: Path) -> None:
     assert main([*arguments, "--resume"]) == 0
     second = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_doctor(tmp_path: Path) -> None:
+    assert main(["doctor", "--quiet", "--out", str(tmp_path)]) == 0
+    found = result(tmp_path)["benchmark"]
+    assert found["torch"].startswith("2.13.0")
+    assert found["camera_steps_per_s"] > 20
