@@ -35,6 +35,10 @@ class Domain:
     distributions: Mapping[str, Distribution] = dataclasses.field(default_factory=dict)
     """Dotted parameter name -> distribution; names left out are nominal."""
 
+    def __post_init__(self) -> None:
+        # Drawn in this order: two files that say the same in another order are the same domain.
+        object.__setattr__(self, "distributions", dict(sorted(self.distributions.items())))
+
     @property
     def label(self) -> str:
         """`name@severity`, or the name alone for a domain at severity 0."""
@@ -64,10 +68,21 @@ class Domain:
     def to_plain(self) -> dict[str, Any]:
         """Return nested plain values in the notation of a domain file."""
         plain: dict[str, Any] = {"name": self.name, "severity": self.severity}
-        for key, distribution in sorted(self.distributions.items()):
+        for key, distribution in self.distributions.items():
             group, name = key.split(".")
             plain.setdefault(group, {})[name] = distribution.to_plain()
         return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Domain":
+        """Return the domain that `to_plain` described, whatever has become of its file since.
+
+        Raises:
+            DomainError: naming the key that cannot be.
+        """
+        groups = {key: value for key, value in plain.items() if key not in ("name", "severity")}
+        distributions = _distributions(groups, f"domain {plain['name']}")
+        return cls(plain["name"], plain["severity"], distributions=distributions)
 
 
 def _scalar(key: str, value: Any) -> Any:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from policies import Policy, PolicyBundle
-from simreal.bundles import git_commit
+from simreal.bundles import git_commit, source_domain
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.progress import progress
-from simreal.targets import load_named
 from simreal.transfer import Problem, SourceAccess, method
 
 
@@ -65,7 +64,7 @@ def adapted_bundle(
 def open_source(run: Path, bundle: PolicyBundle) -> SourceAccess:
     """Return the source data of a pretraining run, in the domain it was made in."""
     data = SourceData.open(run / "source")
-    return SourceAccess(data, load_named(bundle.manifest.domain))
+    return SourceAccess(data, source_domain(bundle))
 
 
 def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset, image: tuple[int, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 from gymnasium import spaces
 
+from envs import Domain
 from policies import (
     ActionSpec,
     BundleError,
@@ -56,6 +57,18 @@ def load_bundle(folder: Path) -> PolicyBundle:
         return PolicyBundle.load(folder)
     except BundleError as error:
         raise SimrealError(str(error)) from None
+
+
+def source_domain(bundle: PolicyBundle) -> Domain:
+    """Return the domain that a policy was pretrained in, as its manifest keeps it.
+
+    Raises:
+        SimrealError: if the manifest has none.
+    """
+    plain = bundle.manifest.extra.get("source")
+    if not isinstance(plain, dict):
+        raise SimrealError(f"bundle of {bundle.manifest.env_id}: extra.source: no source domain is recorded")
+    return Domain.from_plain(plain)
 
 
 def git_commit() -> str | None:

@@ -9,7 +9,7 @@ import envs
 from simreal import adapt as adapting
 from simreal import evaluate as evaluating
 from simreal import run as main_job
-from simreal.bundles import load_bundle
+from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
 from simreal.collect import collect
 from simreal.data.lerobot_reader import LeRobotDataset
@@ -200,11 +200,13 @@ class Check(Common):
     """A domain, `domain@severity`, or a domain file."""
     method: tuple[str, ...] = ("cotrain",)
     """Candidates; the first is the primary one."""
-    demos: int = 10
+    preset: Preset = "default"
+    """How much work, where the following do not say."""
+    demos: int | None = None
     """Demonstrations for each training seed."""
-    seeds: int = 10
+    seeds: int | None = None
     """Training seeds; a verdict needs six."""
-    episodes: int = 50
+    episodes: int | None = None
     """Episodes for each candidate and seed."""
 
     def work(self) -> dict[str, Any]:
@@ -212,17 +214,18 @@ class Check(Common):
         bundle, teacher = load_bundle(self.policy), load_bundle(self.teacher)
         target = parse_target(self.target, bundle.manifest.env_id)
         check_spaces(target, bundle.manifest)
+        sizes = PRESETS[self.preset]
         request = CheckRequest(
             target=target,
             source_policy=bundle.policy,
             teacher=teacher.policy,
             source_data=None if self.source is None else self.source / "source",
-            source_domain=bundle.manifest.extra["source"],
+            source_domain=source_domain(bundle),
             methods=self.method,
-            demos=self.demos,
-            seeds=self.seeds,
-            episodes=self.episodes,
-            most_updates=PRESETS["default"].tuning_updates,
+            demos=self.demos or sizes.demos,
+            seeds=self.seeds or sizes.seeds,
+            episodes=self.episodes or sizes.check_episodes,
+            most_updates=sizes.tuning_updates,
             seed=self.seed,
         )
         result, details = check(request)

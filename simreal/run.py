@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policies import PolicyBundle
 from simreal.adapt import adapted_bundle
-from simreal.bundles import load_bundle
+from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
 from simreal.errors import SimrealError
 from simreal.evaluate import evaluate
@@ -107,7 +107,7 @@ def _check_request(
         source_policy=bundle.policy,
         teacher=load_bundle(out / "teacher").policy,
         source_data=out / "source",
-        source_domain=config.source,
+        source_domain=source_domain(bundle),
         methods=config.method,
         demos=config.demos or sizes.demos,
         seeds=config.seeds or sizes.seeds,

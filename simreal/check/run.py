@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from envs import Domain
 from policies import Policy, PolicyConfig
 from simreal import workers
 from simreal.check import target_only
@@ -17,7 +18,7 @@ from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.progress import progress, say
 from simreal.seeds import Purpose, seed_for
-from simreal.targets import Target, load_named
+from simreal.targets import Target
 from simreal.transfer import Problem, SourceAccess, method
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
@@ -35,7 +36,7 @@ class CheckRequest:
     teacher: Policy
     """Records the demonstrations."""
     source_data: Path | None
-    source_domain: str
+    source_domain: Domain
     methods: tuple[str, ...]
     """The first is the primary candidate, compared with target-only."""
     demos: int
@@ -126,7 +127,7 @@ class _Shared:
     source_policy: Packed
     teacher: Packed
     source_data: Path | None
-    source_domain: str
+    source_domain: Domain
     demos: int
     episodes: int
     most_updates: int
@@ -168,8 +169,7 @@ def train_and_run(
     else:
         access = None
         if shared.source_data is not None:
-            domain = load_named(shared.source_domain)
-            access = SourceAccess(SourceData.open(shared.source_data), domain)
+            access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
         policy = method(name).adapt(Problem(source, training_seed, data, access))
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_every_domain_samples_within_bounds(severity: int) -> None:
             if "low" in FIELDS[key].metadata:
                 assert column.min() >= FIELDS[key].metadata["low"], (domain.label, key)
                 assert column.max() <= FIELDS[key].metadata["high"], (domain.label, key)
+
+
+@pytest.mark.parametrize("name", envs.domain_names())
+def test_plain_values_hold_the_whole_domain(name: str) -> None:
+    domain = envs.load_domain(name)
+    again = envs.Domain.from_plain(json.loads(json.dumps(domain.to_plain())))
+    assert again.label == domain.label
+    for seed in range(5):
+        assert again.sample(np.random.default_rng(seed)) == domain.sample(np.random.default_rng(seed))
 
 
 def test_severity_zero_is_nominal() -> None:

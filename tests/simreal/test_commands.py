@@ -108,3 +108,14 @@ def test_doctor(tmp_path: Path) -> None:
     found = result(tmp_path)["benchmark"]
     assert found["torch"].startswith("2.13.0")
     assert found["camera_steps_per_s"] > 20
+
+
+def test_check(smoke_run: Path, tmp_path: Path) -> None:
+    bundles = ["--policy", str(smoke_run / "policy"), "--teacher", str(smoke_run / "teacher")]
+    how = ["--source", str(smoke_run), "--preset", "smoke", "--target", "blur@2"]
+    names = ["--method", "cotrain", "head-only"]
+    assert main(["check", *bundles, *how, *names, "--quiet", "--out", str(tmp_path)]) == 0
+    found = result(tmp_path)["check"]
+    assert (found["domain"], found["severity"], found["seeds"]) == ("blur", 2, 2)
+    assert {"zero-shot", "target-only", "cotrain", "head-only"} <= set(found["candidates"])
+    assert [c["primary"] for c in found["comparisons"]].count(True) == 1
