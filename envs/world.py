@@ -1,5 +1,6 @@
 """`RobotTaskEnv`: composes robot, task, camera and domain; owns the random generator."""
 
+import dataclasses
 from typing import Any, Literal, SupportsFloat
 
 import gymnasium
@@ -11,7 +12,7 @@ from envs.appearance import Appearance, compose, noise_offsets
 from envs.camera import BACKGROUND, ROBOT, Camera, CameraSpec, Layers
 from envs.controller import Controller, ControlMode
 from envs.domain import Domain, load_domain
-from envs.parameters import NOMINAL, WorldParameters
+from envs.parameters import NOMINAL, SceneParameters, SensingParameters, WorldParameters
 from envs.physics import CONTROL_PERIOD_S, Physics, substeps
 from envs.robots.base import Robot, RobotSpec
 from envs.sensing import Observation, Sensing
@@ -20,6 +21,7 @@ from envs.tasks.base import Task
 
 RENDER_SIZE = 480
 FRONT_CAMERA = CameraSpec((1.15, 0.35, 0.72), (0.46, 0.0, 0.06), 42.0)
+SPECTATOR_CAMERA = CameraSpec((1.5, -0.95, 0.85), (0.36, 0.02, 0.2), 40.0)
 
 
 class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -76,6 +78,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.controller = Controller(robot, control)
         self.physics = Physics(self.simulation, self.robot)
         self.camera = Camera(self.simulation.client, camera, self._segments())
+        self._spectator = Camera(self.simulation.client, SPECTATOR_CAMERA, self._segments())
         self.action_space = self._make_action_space()
         self.observation_space = self._make_observation_space()
 
@@ -153,9 +156,17 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._layers
 
     def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
-        """Return the camera's view as the domain makes it look, uint8 (480, 480, 3) RGB."""
-        layers = self.camera.render(RENDER_SIZE)
-        return compose(layers, Appearance.of_world(self.world, 0))
+        """Return the scene for people, from further away, in the domain's colours and light.
+
+        uint8 (480, 480, 3) RGB, without blur and noise: those are the policy's camera's.
+        """
+        scene = self.world.scene
+        lamp = SceneParameters(
+            light_azimuth_deg=scene.light_azimuth_deg, light_elevation_deg=scene.light_elevation_deg
+        )
+        self._spectator.place(lamp)
+        world = dataclasses.replace(self.world, scene=lamp, sensing=SensingParameters())
+        return compose(self._spectator.render(RENDER_SIZE), Appearance.of_world(world, 0))
 
     def close(self) -> None:
         """Free the simulation."""

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from policies import Policy
-from simreal.rollout import rollout
+from simreal.rollout import Step, rollout
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
 
 Picture = NDArray[np.uint8]
-_CLIP_SIZE = 240
+_CLIP_SIZE = 320
+_BAR = 21  # the label above
+_INSET = 96  # what the policy sees, in the corner of a clip
 _HOLD = 10  # frames that the last picture of a clip stays
 _CANDIDATES = 20  # episodes looked at for one that shows the difference
 
@@ -38,7 +40,8 @@ def clip(
 ) -> bytes:
     """Return an animated WebP of two policies in the same episode, side by side.
 
-    The first episode in which the left one fails and the right one succeeds, if there is one.
+    Each picture shows the scene, and in its corner what the policy sees. It is the first episode in
+    which the left one fails and the right one succeeds, if there is one.
     """
     seeds = [seed_for(Purpose.EVALUATION, 0, index) for index in range(_CANDIDATES)]
     seed = next((s for s in seeds if _differs(env, target, left, right, s)), seeds[0])
@@ -77,12 +80,17 @@ def _film(
 ) -> tuple[list[Picture], bool]:
     frames: list[Picture] = []
 
-    def look(_: object) -> None:
-        picture: Any = env.render()
-        frames.append(cv2.resize(picture, (_CLIP_SIZE,) * 2, interpolation=cv2.INTER_AREA))
+    def look(seen: NDArray[Any]) -> None:
+        scene: Any = env.render()
+        picture = cv2.resize(scene, (_CLIP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+        inset = cv2.resize(seen, (_INSET,) * 2, interpolation=cv2.INTER_NEAREST)
+        picture[_BAR : _BAR + _INSET, :_INSET] = inset
+        frames.append(picture)
 
-    summary = rollout(env, policy.act, seed, before=look, options=target.options)
-    look(None)
+    def after(step: Step) -> None:
+        look(step.observation["image"])
+
+    summary = rollout(env, policy.act, seed, after=after, options=target.options)
     return frames, summary.success
 
 
@@ -91,7 +99,7 @@ def _labelled(picture: Picture, label: str, success: bool | None) -> Picture:
     draw = ImageDraw.Draw(image)
     ending = "" if success is None else ": reached" if success else ": missed"
     colour = (40, 40, 40) if success is None else (20, 120, 60) if success else (180, 40, 40)
-    draw.rectangle((0, 0, _CLIP_SIZE, 20), fill=colour)
+    draw.rectangle((0, 0, _CLIP_SIZE, _BAR - 1), fill=colour)
     draw.text((6, 4), f"{label}{ending}", fill=(255, 255, 255), font_size=12)
     return np.asarray(image)
 
