@@ -84,7 +84,8 @@ def _members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if missing := [name for name in needed if name not in archive.namelist()]:
-                raise Sb3Error(f"{path}: holds no {missing[0]}, so it is no stable-baselines3 model")
+                # The weights are a zip as well: what is cut right after them is a zip of other names.
+                raise Sb3Error(f"{path}: holds no {missing[0]}: truncated, or no stable-baselines3 model")
             return {name: archive.read(name) for name in needed}
     except Sb3Error:
         raise
