@@ -1,8 +1,9 @@
-"""Bundles of this project's environments: filling the manifest, and reading one with a user's error."""
+"""Bundles: filling the manifest, and reading one with a user's error."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 from gymnasium import spaces
@@ -17,26 +18,30 @@ from policies import (
     PolicyBundle,
 )
 from simreal.errors import SimrealError
+from simreal.foreign import control_period, half_range, is_ours
 
 
 def describe(
-    policy: Policy, env: gymnasium.Env[Any, Any], env_id: str, domain: str, seed: int, **extra: Any
+    policy: Policy,
+    env: gymnasium.Env[Any, Any],
+    env_id: str,
+    domain: str,
+    seed: int,
+    extra: Mapping[str, Any],
+    control_period_s: float | None = None,
 ) -> PolicyBundle:
-    """Return the bundle of a policy trained in `env`."""
-    world: Any = env.unwrapped
+    """Return the bundle of a policy trained in `env`, ours or one brought to our form.
+
+    Raises:
+        SimrealError: if nobody has told the control period.
+    """
     observation: spaces.Dict = env.observation_space  # type: ignore[assignment]
     manifest = BundleManifest(
         observations=tuple(
-            _observation_spec(name, observation[name], world) for name in policy.config.observation_names
+            _observation_spec(name, observation[name], env) for name in policy.config.observation_names
         ),
-        action=ActionSpec(
-            shape=env.action_space.shape or (),
-            meaning=world.controller.mode,
-            order=world.action_order,
-            scale=world.action_scale,
-            units=tuple(_unit(name) for name in world.action_order),
-        ),
-        control_period_s=world.control_period_s,
+        action=_action_spec(env, env_id),
+        control_period_s=control_period(env, control_period_s),
         env_id=env_id,
         domain=domain,
         seed=seed,
@@ -81,13 +86,30 @@ def git_commit() -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
-def _observation_spec(name: str, space: spaces.Space[Any], world: Any) -> ObservationSpec:
-    shape = space.shape or ()
+def _observation_spec(name: str, space: spaces.Space[Any], env: gymnasium.Env[Any, Any]) -> ObservationSpec:
+    shape, world = space.shape or (), cast(Any, env.unwrapped)
     if name == "image":
         return ObservationSpec(name, shape, str(space.dtype), layout="HWC RGB")
+    if not is_ours(env):
+        return ObservationSpec(name, shape, str(space.dtype), _numbered(name, shape))
     order = world.proprio_order if name == "proprio" else world.task.privileged_order
     units = tuple(_unit(item) for item in order)
     return ObservationSpec(name, shape, str(space.dtype), tuple(order), units)
+
+
+def _action_spec(env: gymnasium.Env[Any, Any], env_id: str) -> ActionSpec:
+    shape, world = env.action_space.shape or (), cast(Any, env.unwrapped)
+    if not is_ours(env):
+        meaning = f"as in {env_id}"
+        return ActionSpec(shape, meaning, _numbered("action", shape), half_range(env), (meaning,) * shape[0])
+    order = world.action_order
+    return ActionSpec(
+        shape, world.controller.mode, order, world.action_scale, tuple(_unit(name) for name in order)
+    )
+
+
+def _numbered(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}_{index}" for index in range(shape[0]))
 
 
 def _unit(name: str) -> str:

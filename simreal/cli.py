@@ -12,6 +12,7 @@ from simreal.errors import SimrealError
 COMMANDS: dict[str, Any] = {
     "run": commands.Run,
     "pretrain": commands.Pretrain,
+    "import": commands.Import,
     "collect": commands.Collect,
     "adapt": commands.Adapt,
     "evaluate": commands.Evaluate,

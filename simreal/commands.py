@@ -15,6 +15,7 @@ from simreal.collect import collect
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.doctor import examine
 from simreal.errors import SimrealError
+from simreal.import_sb3 import import_policy
 from simreal.presets import PRESETS, Preset
 from simreal.pretrain import PretrainConfig
 from simreal.pretrain import run as pretrain
@@ -234,6 +235,27 @@ class Check(Common):
         return {"check": result, "sentences": details.sentences, "target_only": details.tuned}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Import(Common):
+    """A stable-baselines3 zip trained elsewhere -> bundle in OUT/policy; no code in it is run."""
+
+    zip: Path
+    """What `model.save` wrote: PPO, A2C, SAC, TD3 or DDPG with a stock policy."""
+    env: str
+    """Gymnasium id it was trained in, `module:id` if a module registers it, or `module:function`."""
+    normalize: Path | None = None
+    """What `VecNormalize.save` wrote; needed if the model was trained behind one."""
+    control_period: float | None = None
+    """Seconds between two actions, where the environment does not tell."""
+
+    def work(self) -> dict[str, Any]:
+        """Import."""
+        bundle = import_policy(self.zip, self.env, self.normalize, self.control_period, self.seed)
+        path = bundle.save(self.folder() / "policy", overwrite=self.overwrite)
+        say(f"bundle: {path}")
+        return {"policy": path}
+
+
 @dataclass(frozen=True)
 class Methods(Common):
     """The transfer methods: what each needs and adapts."""
@@ -298,4 +320,6 @@ def _show(rows: list[EvaluationRow]) -> None:
     for row in rows:
         label = f"{row.domain}@{row.severity}" if row.severity else row.domain
         interval = f"{row.ci_low:.2f} to {row.ci_high:.2f}"
-        say(f"{label:<22} {row.policy:<14} {row.success_rate:.2f}  ({interval})")
+        say(
+            f"{label:<22} {row.policy:<14} {row.success_rate:.2f}  ({interval})  return {row.mean_return:.2f}"
+        )

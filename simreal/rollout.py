@@ -46,7 +46,7 @@ def rollout(
     """Run one episode.
 
     Args:
-        env: A Gymnasium environment whose info tells `success`.
+        env: A Gymnasium environment whose info tells `success` or `is_success`; else nothing succeeds.
         act: Observation to action.
         seed: Of the episode.
         before: Called with each observation before the action is taken.
@@ -62,9 +62,14 @@ def rollout(
         following, reward, terminated, truncated, info = env.step(action)
         steps, total = steps + 1, total + float(reward)
         if after is not None:
-            after(Step(observation, action, float(reward), bool(info.get("success", False))))
+            after(Step(observation, action, float(reward), succeeded(info)))
         observation, done = following, terminated or truncated
-    return EpisodeSummary(seed, bool(info.get("success", False)), steps, total)
+    return EpisodeSummary(seed, succeeded(info), steps, total)
+
+
+def succeeded(info: dict[str, Any]) -> bool:
+    """Tell whether a step's info says success: `success` here, `is_success` elsewhere (panda-gym)."""
+    return bool(info.get("success", info.get("is_success", False)))
 
 
 @functools.lru_cache(maxsize=4)

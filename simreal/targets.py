@@ -1,4 +1,4 @@
-"""Targets: a named domain, a domain file, a Gymnasium id, or a factory `module:function`."""
+"""Targets: a named domain, a domain file, a Gymnasium id or `module:id`, or a factory `module:function`."""
 
 import functools
 import importlib
@@ -12,6 +12,7 @@ import envs
 from envs import Domain, DomainError
 from policies import BundleManifest
 from simreal.errors import SimrealError
+from simreal.foreign import adapted
 
 Env = gymnasium.Env[Any, Any]
 
@@ -57,7 +58,7 @@ def parse_target(text: str, env_id: str) -> Target:
     """
     if text in gymnasium.registry:
         return Target(text, load_named("nominal") if text in envs.ENV_IDS else None)
-    if re.fullmatch(r"[\w.]+:\w+", text):
+    if re.fullmatch(r"[\w.]+:[\w./-]+", text):
         return Target(text, None)
     return Target(env_id, load_named(text))
 
@@ -99,14 +100,23 @@ def check_spaces(target: Target, manifest: BundleManifest) -> None:
         )
 
 
+def make(name: str) -> Env:
+    """Make an environment by Gymnasium id, `module:id` (the module registers it), or factory.
+
+    Raises:
+        SimrealError: if nothing of that name exists.
+    """
+    module, _, function = name.rpartition(":")
+    try:
+        if not module or not function.isidentifier():
+            return gymnasium.make(name)
+        return getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, gymnasium.error.Error) as error:
+        raise SimrealError(f"target {name!r}: {' '.join(str(error).split())}") from None
+
+
 @functools.lru_cache(maxsize=4)
 def _cached_env(name: str, has_domains: bool, image: bool, privileged: bool) -> Env:
     if has_domains:
         return gymnasium.make(name, image=image, privileged=privileged)
-    if name in gymnasium.registry:
-        return gymnasium.make(name)
-    module, function = name.split(":")
-    try:
-        return getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError) as error:
-        raise SimrealError(f"target {name!r}: {error}") from None
+    return adapted(make(name))

@@ -77,7 +77,7 @@ def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, s
     """Save a policy trained in `config.env` as a bundle."""
     env = gymnasium.make(config.env, image="image" in policy.config.observation_names, privileged=True)
     settings = {"recipe": config.recipe, "source": domain.to_plain()}
-    bundle = describe(policy, env, config.env, domain.label, seed, **settings)
+    bundle = describe(policy, env, config.env, domain.label, seed, settings)
     env.close()
     return bundle.save(folder, overwrite=True)
 
