@@ -7,3 +7,7 @@ class BundleError(ValueError):
 
 class Sb3Error(ValueError):
     """A stable-baselines3 model that has no equal here; the message names the part that differs."""
+
+    def __init__(self, message: str) -> None:
+        # Names come out of a stranger's file: no line breaks, no sequences that steer a terminal.
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))

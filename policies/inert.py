@@ -19,7 +19,7 @@ from policies.errors import Sb3Error
 _ARRAY_BUILDERS = ("_reconstruct", "_frombuffer", "scalar")
 # What a pickle that lies about itself can raise in the reader.
 _BROKEN = (pickle.UnpicklingError, EOFError, MemoryError, RecursionError, OverflowError)
-_MISFIT = (ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError, SystemError)
+_MISFIT = (ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError, AssertionError)
 
 
 class Inert:
@@ -121,7 +121,9 @@ def _dtype(thing: Any) -> "np.dtype[Any]":
     return np.dtype(code).newbyteorder(byte_order)
 
 
-class _Reader(pickle.Unpickler):
+# The one in C can be brought to corrupt memory by damaged arrays ("deallocated bytearray object has
+# exported buffers"); the one in Python cannot, and these pickles are small.
+class _Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict

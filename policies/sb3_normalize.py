@@ -13,6 +13,7 @@ from policies.sb3_files import Arrays, read_bytes
 from policies.sb3_spaces import SpaceEntry, SpaceInfo
 
 _Values = NDArray[np.float64]
+_LARGEST = float(np.finfo(np.float32).max)
 _NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize"
 
 
@@ -87,8 +88,10 @@ def _read(path: Path) -> _Normalization | None:
         values = state_of(part, where)
         mean[key] = array_of(values.get("mean"), f"{where}: mean").astype(np.float64)
         variance = array_of(values.get("var"), f"{where}: var").astype(np.float64) + epsilon
-        if not (variance > 0).all():
-            raise Sb3Error(f"{where}: a variance that is not above 0")
+        if not (np.abs(mean[key]) < _LARGEST).all():
+            raise Sb3Error(f"{where}: mean: holds a NaN or a value beyond float32")
+        if not ((variance > 0) & (variance < _LARGEST)).all():
+            raise Sb3Error(f"{where}: var: holds a NaN or a value that is not above 0 and within float32")
         std[key] = np.sqrt(variance)
     return _Normalization(mean, std, clip)
 

@@ -156,3 +156,22 @@ def test_a_class_stored_with_its_source_is_named(saved: Path) -> None:
     replant(saved, "data", lambda old: json.dumps(json.loads(old) | change).encode())
     with pytest.raises(Sb3Error, match=r"activation_fn __main__.Swish: only ReLU and Tanh"):
         import_sb3(saved)
+
+
+def test_any_damage_to_a_pickle_is_an_error_of_one_line(saved: Path) -> None:
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(saved) as archive:
+        data = json.loads(archive.read("data"))
+    refused = 0
+    for turn in range(200):
+        key = ("observation_space", "action_space", "policy_class")[turn % 3]
+        content = bytearray(base64.b64decode(data[key][":serialized:"]))
+        content[random.integers(len(content))] = random.integers(256)
+        change = {key: {":serialized:": base64.b64encode(content).decode()}}
+        replant(saved, "data", lambda _, change=change: json.dumps(data | change).encode())
+        try:
+            import_sb3(saved)
+        except Sb3Error as error:
+            assert str(error).isprintable()  # noqa: PT017  some damage does no harm
+            refused += 1
+    assert refused > 100
