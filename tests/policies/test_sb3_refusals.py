@@ -163,7 +163,7 @@ def test_any_damage_to_a_pickle_is_an_error_of_one_line(saved: Path) -> None:
     with zipfile.ZipFile(saved) as archive:
         data = json.loads(archive.read("data"))
     refused = 0
-    for turn in range(200):
+    for turn in range(60):
         key = ("observation_space", "action_space", "policy_class")[turn % 3]
         content = bytearray(base64.b64decode(data[key][":serialized:"]))
         content[random.integers(len(content))] = random.integers(256)
@@ -174,4 +174,4 @@ def test_any_damage_to_a_pickle_is_an_error_of_one_line(saved: Path) -> None:
         except Sb3Error as error:
             assert str(error).isprintable()  # noqa: PT017  some damage does no harm
             refused += 1
-    assert refused > 100
+    assert refused > 30
