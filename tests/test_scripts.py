@@ -30,3 +30,17 @@ def test_benchmark_speed(tmp_path: Path) -> None:
     figures = run("benchmark_speed.py", tmp_path / "r.json", "--steps", "40")["benchmark"]
     # The promise is 8; the slack is for a machine that runs other things beside the tests.
     assert figures["ratio"] > 5
+
+
+def test_adapt_policy(smoke_run: Path, tmp_path: Path) -> None:
+    arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "a"), "--preset", "smoke"]
+    rows = run("adapt_policy.py", tmp_path / "r.json", *arguments)["evaluation"]
+    assert [row["policy"] for row in rows] == ["zero-shot", "cotrain"]
+
+
+def test_planted_cases(smoke_run: Path, tmp_path: Path) -> None:
+    arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "p"), "--preset", "smoke", "--demos", "2"]
+    found = run("planted_cases.py", tmp_path / "r.json", *arguments)
+    assert found["check"]["domain"] == "nominal"
+    pairs = {(item["candidate"], item["baseline"]): item for item in found["copies"]["comparisons"]}
+    assert pairs["cotrain#2", "cotrain"]["verdict"] == "inconclusive"  # two seeds

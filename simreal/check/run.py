@@ -24,6 +24,7 @@ from simreal.transfer import Problem, SourceAccess, method
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
 _EQUAL_UPDATES = 300  # what every fine-tuning method takes
+_COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
 _TUNING_SEEDS = (0, 1)  # of their own purposes: they meet no training seed
 
 
@@ -38,7 +39,8 @@ class CheckRequest:
     source_data: Path | None
     source_domain: Domain
     methods: tuple[str, ...]
-    """The first is the primary candidate, compared with target-only."""
+    """The first is the primary candidate, compared with target-only; `cotrain#2` is a second copy of
+    `cotrain`, trained independently on the same demonstrations and compared with the first."""
     demos: int
     seeds: int
     episodes: int
@@ -136,7 +138,7 @@ class _Shared:
     @classmethod
     def of(cls, request: CheckRequest) -> "_Shared":
         for name in request.methods:
-            if "source data" in method(name).needs and request.source_data is None:
+            if "source data" in method(_copy(name)[0]).needs and request.source_data is None:
                 raise SimrealError(f"method {name!r} needs source data: give --source RUN")
         if not request.methods:
             raise SimrealError("no method to check: give --methods, such as cotrain")
@@ -158,7 +160,8 @@ def train_and_run(
 ) -> tuple[float, int, Packed]:
     """Return success rate, frames used and policy of one candidate for one training seed."""
     data = _demonstrations(shared, seed, Purpose.DEMONSTRATION)
-    training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed)
+    name, copy = _copy(name)
+    training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
     source = Policy.from_arrays(*shared.source_policy)
     if name == ZERO_SHOT:
         policy = source
@@ -207,8 +210,21 @@ def _demonstrations(shared: _Shared, seed: int, purpose: Purpose) -> TargetData:
     return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
 
 
+def _copy(name: str) -> tuple[str, int]:
+    """Return a candidate's method, and which copy of it this is, from 0.
+
+    Raises:
+        SimrealError: if what follows `#` is no number from 2 to 9.
+    """
+    first, mark, number = name.partition("#")
+    if mark and number not in tuple("23456789"):
+        raise SimrealError(f"candidate {name!r}: copies are numbered from {first}#2 to {first}#9")
+    return first, int(number) - 1 if mark else 0
+
+
 def _secondary(methods: Sequence[str]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
     for name in methods[1:]:
-        pairs += [(name, TARGET_ONLY), (name, ZERO_SHOT)]
+        first, copy = _copy(name)
+        pairs += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
     return [*pairs, (ZERO_SHOT, TARGET_ONLY)]

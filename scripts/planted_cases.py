@@ -1,0 +1,89 @@
+"""Ask the check about cases whose answer is known: python scripts/planted_cases.py --run runs/train.
+
+Mirrored: a source whose sideways actions do the opposite of the target's. A method that holds on to
+it does worse than training on the target alone, and the check must say `negative`.
+Copies: one candidate trained twice, independently. The check must find neither better.
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from simreal.bundles import load_bundle, source_domain
+from simreal.check.run import CheckRequest, CheckResult, check
+from simreal.presets import PRESETS, Preset
+from simreal.pretrain import PretrainConfig, run
+from simreal.results import write_result
+from simreal.targets import parse_target
+
+MIRRORED = "name: mirrored\nextends: source\ndynamics: {action_gain: [1, -1, 1]}\n"
+
+
+@dataclass
+class Options:
+    """Which runs to use, and how much evidence to gather."""
+
+    run: Path = Path("runs/train")
+    """A pretraining run, made if it is not there; the copies are adapted from it."""
+    out: Path = Path("runs/planted")
+    demos: int = 100
+    """For the mirrored case: enough for target-only to succeed."""
+    seeds: int | None = None
+    preset: Preset = "default"
+    seed: int = 0
+    json: Path | None = None
+    """Write the result there as JSON."""
+
+
+def pretrained(folder: Path, source: str, options: Options) -> Path:
+    """Return a pretraining run of this source, made or finished if need be."""
+    sizes = PRESETS[options.preset]
+    config = PretrainConfig(source=source, teacher=sizes.teacher, distill=sizes.distill)
+    if not (folder / "policy").is_dir():
+        run(config, folder, options.seed, resume=True)
+    return folder
+
+
+def checked(folder: Path, teacher: Path, target: str, options: Options, **settings: object) -> CheckResult:
+    """Check a run on a target, with the teacher of another run to demonstrate."""
+    bundle, sizes = load_bundle(folder / "policy"), PRESETS[options.preset]
+    request = CheckRequest(
+        target=parse_target(target, bundle.manifest.env_id),
+        source_policy=bundle.policy,
+        teacher=load_bundle(teacher / "teacher").policy,
+        source_data=folder / "source",
+        source_domain=source_domain(bundle),
+        methods=("cotrain",),
+        demos=sizes.demos,
+        seeds=options.seeds or sizes.seeds,
+        episodes=sizes.check_episodes,
+        most_updates=sizes.tuning_updates,
+        seed=options.seed,
+    )
+    result, details = check(dataclasses.replace(request, **settings))  # type: ignore[arg-type]
+    print("\n".join(details.sentences))
+    return result
+
+
+def main(options: Options) -> None:
+    """Run both cases, and print every verdict."""
+    started = time.perf_counter()
+    good = pretrained(options.run, "source", options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    domain = options.out / "mirrored.yaml"
+    domain.write_text(MIRRORED, encoding="utf-8")
+    mirrored = pretrained(options.out / "mirrored", str(domain), options)
+    methods = ("cotrain", "head-only", "finetune")
+    planted = checked(mirrored, good, "nominal", options, methods=methods, demos=options.demos)
+    copies = checked(good, good, "workshop", options, methods=("cotrain", "cotrain#2"))
+    if options.json:
+        seconds = time.perf_counter() - started
+        parts = {"check": planted, "copies": copies}
+        write_result(options.json, "planted_cases", options.seed, seconds, **parts)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
