@@ -92,7 +92,8 @@ class SpatialSoftmax(nn.Module):
         super().__init__()
         self.register_buffer("across", torch.linspace(-1, 1, width), persistent=False)
         self.register_buffer("down", torch.linspace(-1, 1, height), persistent=False)
-        self.temperature = nn.Parameter(torch.ones(()))
+        # From 1 the maps are nearly flat for hundreds of updates: a plateau. From 10 there is none.
+        self.temperature = nn.Parameter(torch.full((), 10.0))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (B, 2 * C) coordinates in [-1, 1], x and y by turns, of maps (B, C, H, W).
