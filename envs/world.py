@@ -48,6 +48,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         control: ControlMode = "end-effector displacement",
         control_period_s: float = CONTROL_PERIOD_S,
         appearance_every: Literal["episode", "step"] = "episode",
+        ends_at_success: bool = True,
         camera: CameraSpec = FRONT_CAMERA,
         render_mode: str | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             control: What an action displaces.
             control_period_s: Nominal time between two actions, seconds.
             appearance_every: Draw the appearance once an episode, or anew at every step.
+            ends_at_success: False goes on to the step limit: to learn to stay at the goal.
             camera: The nominal camera.
             render_mode: `rgb_array` or None.
         """
@@ -71,7 +73,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.control_period_s = control_period_s
         self.world: WorldParameters = NOMINAL
         self._image, self._privileged, self._image_size = image, privileged, image_size
-        self._appearance_every = appearance_every
+        self._appearance_every, self._ends_at_success = appearance_every, ends_at_success
         self.simulation = Simulation()
         self.robot = Robot(self.simulation, robot)
         self.task = task(self.simulation)
@@ -145,7 +147,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._appearance_every == "step":
             self._redraw_appearance()
         reward, success = self.task.reward(self.robot)
-        return self._observe(), reward, success, False, {"success": success}
+        return self._observe(), reward, success and self._ends_at_success, False, {"success": success}
 
     def render_layers(self, size: int | None = None) -> Layers:
         """Return the layers of the present moment, before any colour, delay or dropped frame."""

@@ -16,7 +16,7 @@ from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
-from simreal.progress import progress, say
+from simreal.progress import progress
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
 from simreal.transfer import Problem, SourceAccess, method
@@ -112,8 +112,6 @@ def check(request: CheckRequest) -> tuple[CheckResult, CheckDetails]:
         sentence(item, request.seeds, spread(success, (item.candidate, item.baseline)))
         for item in comparisons
     ]
-    for text in sentences[:1]:
-        say(text)
     tuning = len(_TUNING_SEEDS) * request.demos
     budget = Budget(request.demos, float(np.mean(frames)), tuning_demonstrations=tuning)
     target = request.target

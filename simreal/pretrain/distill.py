@@ -22,7 +22,6 @@ from simreal.pretrain.collect_source import CollectJob, collect_frames, compose_
 from simreal.progress import progress
 from simreal.seeds import Purpose, seed_for
 
-CHECKPOINT_EVERY = 400
 _AHEAD = 16  # batches composed in advance: both workers stay busy, memory stays small
 
 
@@ -39,6 +38,8 @@ class DistillConfig:
     learning_rate: float = 2e-3
     teacher_noise: float = 0.3
     """Deviation of the noise on the teacher's actions, in action units."""
+    checkpoint_every: int = 400
+    """Updates between two checkpoints."""
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.updates) or not self.frames:
@@ -77,6 +78,8 @@ class Distillation:
 
     def run(self) -> Iterator[Policy]:
         """Train, yielding the student whenever a checkpoint has been written, and at the end."""
+        if self.learner.done:
+            yield self.learner.averaged()  # the interruption may have come before this one was kept
         with SummaryWriter(str(self.folder / "logs" / "student")) as writer:
             for index in range(self.round, len(self.config.frames)):
                 self.round = index
@@ -126,7 +129,7 @@ class Distillation:
                 advance(1)
                 writer.add_scalar("loss/action", losses.action, done)
                 writer.add_scalar("loss/goal_position", losses.auxiliary, done)
-                if done % CHECKPOINT_EVERY == 0 or done == end:
+                if done % self.config.checkpoint_every == 0 or done == end:
                     rate = (done - first) * self.config.batch_size / (time.perf_counter() - started)
                     writer.add_scalar("speed/frames_per_s", rate, done)
                     self._save()

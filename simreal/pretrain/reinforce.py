@@ -1,20 +1,19 @@
 """`--recipe rl`: stable-baselines3 PPO or SAC on the image observation directly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
-import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv
 
 from envs import Domain
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from policies.sb3 import policy_from_sb3, policy_kwargs
-from simreal.pretrain.callback import Advance
-from simreal.progress import progress
+from simreal.pretrain.reinforcement import Training, learn, vectorize
 
 
 @dataclass(frozen=True)
@@ -32,30 +31,49 @@ class ReinforceConfig:
     buffer_size: int = 50_000
     """SAC: transitions remembered; one takes 25 kB at 64 pixels."""
     gamma: float = 0.95
+    checkpoint_every: int = 10_000
+    """Environment steps between two checkpoints."""
 
 
-def reinforce(env_id: str, domain: Domain, seed: int, config: ReinforceConfig, out: Path) -> Policy:
-    """Train on images and return the policy; TensorBoard logs go to `out/logs`."""
+def reinforce(
+    env_id: str,
+    domain: Domain,
+    seed: int,
+    config: ReinforceConfig,
+    out: Path,
+    keep: Callable[[Policy], object],
+) -> None:
+    """Train on images, or go on from `out/reinforce.pt`; TensorBoard logs go to `out/logs`.
+
+    SAC's replay buffer is not kept: after an interruption it fills anew before learning goes on.
+
+    Args:
+        env_id: Gymnasium id.
+        domain: Of the worlds.
+        seed: Of everything random.
+        config: How.
+        out: Run folder.
+        keep: Called with the policy at every checkpoint, and at the end.
+    """
 
     def make() -> gymnasium.Env:
-        torch.set_num_threads(1)
         return gymnasium.make(env_id, domain=domain)
 
     squash: Literal["tanh", "clip"] = "tanh" if config.algorithm == "sac" else "clip"
-    environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
+    environments = vectorize(make, config.environments)
     try:
         shape = environments.action_space.shape or (0,)
         policy_config = PolicyConfig(EncoderConfig(), HeadConfig(squash=squash), shape[0])
         model = _model(environments, seed, config, policy_config, out)
-        with progress(f"{config.algorithm} on images", config.steps, "steps") as advance:
-            model.learn(config.steps, callback=Advance(advance), tb_log_name=config.algorithm)
+        name = f"{config.algorithm} on images"
+        training = Training(name, config.steps, out / "reinforce.pt", config.checkpoint_every)
+        learn(model, training, lambda trained: keep(policy_from_sb3(trained, policy_config)))
     finally:
         environments.close()
-    return policy_from_sb3(model, policy_config)
 
 
 def _model(
-    environments: VecMonitor, seed: int, config: ReinforceConfig, policy: PolicyConfig, out: Path
+    environments: VecEnv, seed: int, config: ReinforceConfig, policy: PolicyConfig, out: Path
 ) -> BaseAlgorithm:
     common: dict[str, Any] = {
         "learning_rate": config.learning_rate,

@@ -57,20 +57,25 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
     started = time.perf_counter()
     domain = load_named(config.source)
     _claim(config, out, seed, resume)
-    if config.recipe == "rl":
-        policy = reinforce(config.env, domain, seed, config.rl, out)
+
+    def keep(policy: Policy) -> None:
         save(policy, config, domain, out / "policy", seed)
-        return PretrainResult(out / "policy", None, time.perf_counter() - started)
-    teacher = _teacher(config, domain, out, seed)
-    distillation = Distillation(config.env, domain, teacher, seed, config.distill, out)
-    distillation.resume()
+
     try:
-        for student in distillation.run():
-            save(student, config, domain, out / "policy", seed)
+        if config.recipe == "rl":
+            reinforce(config.env, domain, seed, config.rl, out, keep)
+        else:
+            distillation = Distillation(
+                config.env, domain, _teacher(config, domain, out, seed), seed, config.distill, out
+            )
+            distillation.resume()
+            for student in distillation.run():
+                keep(student)
     except KeyboardInterrupt:
         say(f"interrupted; {out} goes on with --resume")
         raise
-    return PretrainResult(out / "policy", out / "teacher", time.perf_counter() - started)
+    teacher = None if config.recipe == "rl" else out / "teacher"
+    return PretrainResult(out / "policy", teacher, time.perf_counter() - started)
 
 
 def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, seed: int) -> Path:
@@ -86,7 +91,7 @@ def _teacher(config: PretrainConfig, domain: Domain, out: Path, seed: int) -> Po
     """Return the run's teacher, trained if the run has none yet."""
     folder = out / "teacher"
     if not folder.is_dir():
-        teacher = train_teacher(config.env, domain, seed, config.teacher, out / "logs")
+        teacher = train_teacher(config.env, domain, seed, config.teacher, out)
         save(teacher, config, domain, folder, seed)
     bundle: PolicyBundle = load_bundle(folder)
     return bundle.policy

@@ -6,15 +6,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
 
 from envs import Domain
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from policies.sb3 import policy_from_sb3, policy_kwargs
-from simreal.pretrain.callback import Advance
-from simreal.progress import progress
+from simreal.pretrain.reinforcement import Training, learn, vectorize
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class TeacherConfig:
     epochs: int = 8
     gamma: float = 0.95
     """Reaching takes about ten steps: a longer horizon only adds noise."""
+    checkpoint_every: int = 8192
+    """Environment steps between two checkpoints."""
 
 
 def teacher_policy_config(env: Any) -> PolicyConfig:
@@ -43,18 +42,19 @@ def teacher_policy_config(env: Any) -> PolicyConfig:
     return PolicyConfig(encoder, HeadConfig((64,), activation="tanh"), action_size)
 
 
-def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig, logs: Path) -> Policy:
-    """Train the teacher and return it; TensorBoard logs go to `logs`."""
+def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig, out: Path) -> Policy:
+    """Train the teacher, or go on from `out/teacher.pt`, and return it; TensorBoard logs go to `out/logs`."""
 
     def make() -> gymnasium.Env:
-        torch.set_num_threads(1)
-        return gymnasium.make(env_id, domain=domain, image=False, privileged=True)
+        # Ended at success, it would never see the goal from close by, and the student, which asks it
+        # what to do wherever it gets stuck, would learn to get stuck four centimetres away.
+        return gymnasium.make(env_id, domain=domain, image=False, privileged=True, ends_at_success=False)
 
     single = make()
     policy_config = teacher_policy_config(single)
     mean, std = _privileged_statistics(single, seed)
     single.close()
-    environments = VecMonitor(SubprocVecEnv([make] * config.environments, start_method="forkserver"))
+    environments = vectorize(make, config.environments)
     try:
         model = PPO(
             "MultiInputPolicy",
@@ -66,13 +66,12 @@ def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig,
             gamma=config.gamma,
             seed=seed,
             policy_kwargs=policy_kwargs(policy_config) | {"log_std_init": -0.7},
-            tensorboard_log=str(logs),
+            tensorboard_log=str(out / "logs"),
             device="cpu",
         )
         extractor: Any = model.policy.features_extractor
         extractor.encoder.normalizer.set_statistics(mean, std)
-        with progress("teacher", config.steps, "steps") as advance:
-            model.learn(config.steps, callback=Advance(advance), tb_log_name="teacher")
+        learn(model, Training("teacher", config.steps, out / "teacher.pt", config.checkpoint_every))
     finally:
         environments.close()
     return policy_from_sb3(model, policy_config)

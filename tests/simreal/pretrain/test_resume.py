@@ -1,0 +1,107 @@
+"""Ctrl-C in the middle of real trainings, in processes of their own, and what is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policies import PolicyBundle
+from simreal.pretrain import PretrainConfig, run
+from simreal.pretrain.distill import DistillConfig
+from simreal.pretrain.reinforce import ReinforceConfig
+from simreal.pretrain.teacher import TeacherConfig
+
+TEACHER = TeacherConfig(steps=2048, rollout_steps=128, checkpoint_every=512)
+SMALL = {
+    "student": PretrainConfig(
+        teacher=TEACHER, distill=DistillConfig((200, 100), (60, 60), 32, checkpoint_every=10)
+    ),
+    "teacher": PretrainConfig(
+        teacher=TeacherConfig(steps=4096, rollout_steps=128, checkpoint_every=512),
+        distill=DistillConfig((200,), (5,), 32),
+    ),
+    "ppo": PretrainConfig(
+        recipe="rl",
+        rl=ReinforceConfig(steps=1024, environments=2, rollout_steps=64, batch_size=64, checkpoint_every=256),
+    ),
+    "sac": PretrainConfig(
+        recipe="rl",
+        rl=ReinforceConfig(
+            "sac", steps=400, environments=2, batch_size=16, buffer_size=500, checkpoint_every=150
+        ),
+    ),
+}
+CHECKPOINT = {
+    "student": "checkpoint.pt",
+    "teacher": "teacher.pt",
+    "ppo": "reinforce.pt",
+    "sac": "reinforce.pt",
+}
+PROGRAM = """
+import sys
+from pathlib import Path
+from simreal import workers
+from tests.simreal.pretrain.test_resume import SMALL
+from simreal.pretrain import run
+if __name__ == "__main__":
+    workers.set_threads(1)
+    try:
+        run(SMALL[sys.argv[1]], Path(sys.argv[2]))
+    except KeyboardInterrupt:
+        workers.shut_down()
+        sys.exit(130)
+"""
+
+
+def interrupt(stage: str, out: Path) -> subprocess.CompletedProcess[str]:
+    """Start a pretraining in a process group of its own; send it ctrl-C at its first checkpoint."""
+    program = out.with_suffix(".py")
+    program.write_text(PROGRAM)
+    process = subprocess.Popen(
+        [sys.executable, str(program), stage, str(out)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (out / CHECKPOINT[stage]).is_file():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no checkpoint in two minutes"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    printed = process.communicate(timeout=60)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(process.pid):
+        time.sleep(0.1)
+    assert not _alive(process.pid), "a worker outlived the interruption"
+    return subprocess.CompletedProcess(stage, process.returncode, *printed)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("stage", SMALL)
+def test_ctrl_c_loses_nothing(stage: str, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    stopped = interrupt(stage, out)
+    assert stopped.returncode == 130, stopped.stderr
+    assert "goes on with --resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    if stage != "teacher":
+        PolicyBundle.load(out / "policy")
+    result = run(SMALL[stage], out, resume=True)
+    policy = PolicyBundle.load(result.policy).policy
+    if stage == "student":
+        # Every batch is the same whenever it is made, so an interruption changes no weight.
+        whole = run(SMALL[stage], tmp_path / "whole")
+        theirs = PolicyBundle.load(whole.policy).policy.to_arrays()
+        assert all(np.array_equal(value, theirs[name]) for name, value in policy.to_arrays().items())
