@@ -10,6 +10,8 @@ from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
 from simreal.transfer.base import Problem, Report
 
+# Share of the updates before source frames join: of 0, 1/3 and 2/3 the best on tuning seeds.
+_ALONE = 2 / 3
 BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 
 
@@ -42,24 +44,29 @@ def head_only(problem: Problem, report: Report) -> Policy:
 
 
 def cotrain(problem: Problem, report: Report) -> Policy:
-    r"""Fine-tune on target and source frames together, two of the target for one of the source.
+    r"""Fine-tune on the target, then go on with one source frame to eight of the target.
 
-    .. math:: \min_{\theta, \phi} \frac{2}{3} E_{D_T} \| h(f(o)) - a \|^2
-              + \frac{1}{3} E_{D_S} \| h(f(o)) - a \|^2
+    .. math:: \min_{\theta, \phi} \frac{8}{9} E_{D_T} \| h(f(o)) - a \|^2
+              + \frac{1}{9} E_{D_S} \| h(f(o)) - a \|^2
 
-    where the source frames take a fresh appearance each time. The source keeps the policy from
-    forgetting what ten demonstrations do not show. Its goal positions are left out: asked for, they
-    hold the features to the source's camera. Exists for shifts of the camera and of appearance.
-    Maddukuri et al. 2025, arXiv:2503.24361.
+    in the last third of the updates; before, :math:`D_T` alone. Source frames take a fresh appearance
+    each time. The source keeps the policy from forgetting what ten demonstrations do not show. Given
+    from the start, or in equal parts, it holds the policy to the source's camera instead: the few
+    target frames are then learned as exceptions. Exists for shifts of the camera and of appearance
+    where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
     learner = Learner(policy, LearnConfig(updates=300, learning_rate=5e-4))
     demonstrations, rng = _demonstrations(problem), problem.generator()
     assert problem.source is not None  # declared as needed
-    for _ in range(learner.config.updates):
-        target = demonstrations.batch(rng, BATCH_SIZE)
-        source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE // 2)
-        report(learner.update(concatenate(target, dataclasses.replace(source, auxiliary={}))))
+    alone = round(_ALONE * learner.config.updates)
+    for update in range(learner.config.updates):
+        batch = demonstrations.batch(rng, BATCH_SIZE)
+        if update >= alone:
+            # Without its goal positions: asked for, they too hold the features to the source's camera.
+            source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE // 8)
+            batch = concatenate(batch, dataclasses.replace(source, auxiliary={}))
+        report(learner.update(batch))
     return learner.averaged()
 
 
