@@ -11,10 +11,14 @@ TIME_STEP_S = 1 / 240  # PyBullet's own; its contact parameters are tuned for it
 _WHITE = (1.0, 1.0, 1.0, 1.0)  # bodies are white: colour is composed after rendering
 
 
+class _Client(BulletClient):
+    _client = -1  # one that was interrupted while connecting has nothing to clean up
+
+
 def connect() -> Any:
     """Return a new physics server without a window."""
     with silenced_stdout():
-        return BulletClient(pybullet.DIRECT)
+        return _Client(pybullet.DIRECT)
 
 
 class Simulation:

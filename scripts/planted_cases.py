@@ -1,7 +1,8 @@
 """Ask the check about cases whose answer is known: python scripts/planted_cases.py --run runs/train.
 
-Mirrored: a source whose sideways actions do the opposite of the target's. A method that holds on to
-it does worse than training on the target alone, and the check must say `negative`.
+Mirrored: a source whose sideways actions do the opposite of the target's, and a target whose colours
+are swapped, so that the source's features follow the wrong cube. A method that holds on to them does
+worse than training on the target alone, and the check must say `negative`.
 Copies: one candidate trained twice, independently. The check must find neither better.
 """
 
@@ -76,8 +77,8 @@ def main(options: Options) -> None:
     domain = options.out / "mirrored.yaml"
     domain.write_text(MIRRORED, encoding="utf-8")
     mirrored = pretrained(options.out / "mirrored", str(domain), options)
-    methods = ("cotrain", "head-only", "finetune")
-    planted = checked(mirrored, good, "nominal", options, methods=methods, demos=options.demos)
+    methods = ("head-only",)
+    planted = checked(mirrored, good, "channel-order@5", options, methods=methods, demos=options.demos)
     copies = checked(good, good, "workshop", options, methods=("cotrain", "cotrain#2"))
     if options.json:
         seconds = time.perf_counter() - started

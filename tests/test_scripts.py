@@ -41,6 +41,6 @@ def test_adapt_policy(smoke_run: Path, tmp_path: Path) -> None:
 def test_planted_cases(smoke_run: Path, tmp_path: Path) -> None:
     arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "p"), "--preset", "smoke", "--demos", "2"]
     found = run("planted_cases.py", tmp_path / "r.json", *arguments)
-    assert found["check"]["domain"] == "nominal"
+    assert found["check"]["domain"] == "channel-order"
     pairs = {(item["candidate"], item["baseline"]): item for item in found["copies"]["comparisons"]}
     assert pairs["cotrain#2", "cotrain"]["verdict"] == "inconclusive"  # two seeds

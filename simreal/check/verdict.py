@@ -77,7 +77,7 @@ def _comparison(
     mean = float(np.mean(values))
     if len(values) < 2:
         return Comparison(*pair, primary, "inconclusive", mean, -1.0, 1.0, 1.0)
-    low, high = t_interval(values, 1 - level, floor=1 / episodes)
+    low, high = (max(-1.0, min(1.0, end)) for end in t_interval(values, 1 - level, floor=1 / episodes))
     verdict: Verdict = "inconclusive"
     if len(values) >= MINIMUM_SEEDS:
         if high < 0:

@@ -66,8 +66,8 @@ class Distillation:
         self.learner = Learner(Policy(student_config(teacher.config.action_size)), learn)
         self.round = 0
 
-    def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one."""
+    def resume(self) -> bool:
+        """Go back to the last checkpoint and tell whether there is one."""
         path = self.folder / "checkpoint.pt"
         if path.is_file():
             state = torch.load(path, weights_only=True)  # tensors and plain values only
@@ -75,11 +75,10 @@ class Distillation:
             self._data = SourceData.open(self.folder / "source", writable=True)
             self._data.count = sum(self.config.frames[: self.round + 1])
             self.learner.load_state(state)
+        return path.is_file()
 
     def run(self) -> Iterator[Policy]:
         """Train, yielding the student whenever a checkpoint has been written, and at the end."""
-        if self.learner.done:
-            yield self.learner.averaged()  # the interruption may have come before this one was kept
         with SummaryWriter(str(self.folder / "logs" / "student")) as writer:
             for index in range(self.round, len(self.config.frames)):
                 self.round = index

@@ -53,7 +53,9 @@ def learn(model: BaseAlgorithm, training: Training, keep: Keep = lambda model: N
     if training.checkpoint.is_file():
         _restore(model, training.checkpoint)
     remaining = training.steps - model.num_timesteps
-    if remaining > 0:
+    if remaining <= 0:
+        keep(model)
+    else:
         fresh = model.num_timesteps == 0
         with progress(training.name, remaining, "steps") as advance:
             loop = _Loop(training, advance, keep)
@@ -61,7 +63,7 @@ def learn(model: BaseAlgorithm, training: Training, keep: Keep = lambda model: N
                 model.learn(remaining, loop, tb_log_name=training.name, reset_num_timesteps=fresh)
             finally:
                 loop.save()
-    keep(model)
+                keep(model)
 
 
 class _Loop(BaseCallback):

@@ -3,11 +3,10 @@
 import dataclasses
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-
-import gymnasium
 
 from envs import Domain
 from policies import Policy, PolicyBundle
@@ -19,6 +18,7 @@ from simreal.pretrain.reinforce import ReinforceConfig, reinforce
 from simreal.pretrain.teacher import TeacherConfig, train_teacher
 from simreal.progress import say
 from simreal.results import to_plain
+from simreal.rollout import cached_env
 from simreal.targets import load_named
 
 
@@ -65,26 +65,33 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
         if config.recipe == "rl":
             reinforce(config.env, domain, seed, config.rl, out, keep)
         else:
-            distillation = Distillation(
-                config.env, domain, _teacher(config, domain, out, seed), seed, config.distill, out
-            )
-            distillation.resume()
-            for student in distillation.run():
-                keep(student)
+            teacher = _teacher(config, domain, out, seed)
+            _distill(Distillation(config.env, domain, teacher, seed, config.distill, out), keep)
     except KeyboardInterrupt:
         say(f"interrupted; {out} goes on with --resume")
         raise
-    teacher = None if config.recipe == "rl" else out / "teacher"
-    return PretrainResult(out / "policy", teacher, time.perf_counter() - started)
+    expert = None if config.recipe == "rl" else out / "teacher"
+    return PretrainResult(out / "policy", expert, time.perf_counter() - started)
 
 
 def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, seed: int) -> Path:
     """Save a policy trained in `config.env` as a bundle."""
-    env = gymnasium.make(config.env, image="image" in policy.config.observation_names, privileged=True)
+    env = cached_env(config.env, image="image" in policy.config.observation_names, privileged=True)
     settings = {"recipe": config.recipe, "source": domain.to_plain()}
     bundle = describe(policy, env, config.env, domain.label, seed, settings)
-    env.close()
     return bundle.save(folder, overwrite=True)
+
+
+def _distill(distillation: Distillation, keep: Callable[[Policy], None]) -> None:
+    """Distil, keeping the student at every checkpoint; an interruption may come just before that."""
+    distillation.resume()
+    try:
+        for student in distillation.run():
+            keep(student)
+    except KeyboardInterrupt:
+        if distillation.resume():
+            keep(distillation.learner.averaged())
+        raise
 
 
 def _teacher(config: PretrainConfig, domain: Domain, out: Path, seed: int) -> Policy:
