@@ -19,7 +19,7 @@ from envs.parameters import FIELDS, GROUPS, WorldParameters, world_from_values
 DOMAIN_FOLDER = Path(__file__).parent / "domains"
 FAMILIES = ("appearance", "sensing", "dynamics", "combined")
 DEFAULT_SEVERITY = 3
-_HEADER_KEYS = ("name", "extends", "family", "description", "severities")
+_HEADER_KEYS = ("name", "extends", "family", "description", "inert_for", "severities")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Domain:
     family: str = ""
     """One of `FAMILIES`, or empty for a base domain or a user's own."""
     description: str = ""
+    inert_for: tuple[str, ...] = ()
+    """Tasks on which it has no measurable effect, even at severity 5: `scripts/suite_table.py` measures."""
     distributions: Mapping[str, Distribution] = dataclasses.field(default_factory=dict)
     """Dotted parameter name -> distribution; names left out are nominal."""
 
@@ -155,7 +157,8 @@ def _load(path: Path, severity: int | None, children: tuple[Path, ...]) -> Domai
     if severity == 0 and degrees:
         own = dict(base.distributions)
     family = raw.get("family", "")
-    return Domain(raw["name"], severity, family, raw.get("description", ""), own)
+    inert = tuple(raw.get("inert_for", ()))
+    return Domain(raw["name"], severity, family, raw.get("description", ""), inert, own)
 
 
 def _base(path: Path, extends: Any, children: tuple[Path, ...]) -> Domain:
@@ -186,6 +189,9 @@ def _read(path: Path) -> dict[str, Any]:
             raise DomainError(f"{path}: unknown key {key!r}; {suggestion(key, valid)}")
     if not isinstance(raw.get("name"), str):
         raise DomainError(f"{path}: name: takes a word, not {raw.get('name')!r}")
+    inert = raw.get("inert_for", [])
+    if not isinstance(inert, list) or not all(isinstance(task, str) for task in inert):
+        raise DomainError(f"{path}: inert_for: takes a list of tasks, such as [reach], not {inert!r}")
     if raw.get("family", FAMILIES[0]) not in FAMILIES:
         raise DomainError(f"{path}: family: {raw['family']!r}; {suggestion(raw['family'], FAMILIES)}")
     return raw
