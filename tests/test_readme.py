@@ -1,0 +1,54 @@
+"""What the README shows is run, at the smallest size."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import envs
+from simreal.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = {
+    "pretrain": ["--preset", "smoke"],
+    "evaluate": ["--target", "nominal", "--episodes", "2"],
+    "collect": ["--target", "blur@1", "--demos", "2"],
+    "check": ["--preset", "smoke", "--target", "blur@1"],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("simreal ") and "--help" not in line]
+
+
+def test_commands(smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 5
+    for arguments in commands():
+        code = main([*arguments, *SMALL.get(arguments[0], []), "--quiet"])
+        assert code == 0, arguments
+
+
+def test_python_blocks() -> None:
+    assert blocks("python")
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_domain_file(tmp_path: Path) -> None:
+    for block in blocks("yaml"):
+        path = tmp_path / "my_lab.yaml"
+        path.write_text(block)
+        assert envs.load_domain(str(path)).name == "my-lab"
+
+
+def test_pictures_exist() -> None:
+    for path in re.findall(r"\]\((docs/[^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
