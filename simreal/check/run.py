@@ -144,7 +144,7 @@ class _Shared:
             request.target,
             pack(request.source_policy),
             pack(request.teacher),
-            request.source_data,
+            request.source_data and request.source_data.absolute(),
             request.source_domain,
             request.demos,
             request.episodes,

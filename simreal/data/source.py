@@ -38,7 +38,7 @@ class SourceData:
     """Frames of the source worlds, kept as one memory-mapped array a column."""
 
     def __init__(self, folder: Path, arrays: dict[str, NDArray[Any]], count: int) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # workers may have another working folder
         self._arrays = arrays
         self.count = count
 

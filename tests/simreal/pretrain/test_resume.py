@@ -39,12 +39,15 @@ CHECKPOINT = {
     "sac": "reinforce.pt",
 }
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from simreal import workers
 from tests.simreal.pretrain.test_resume import SMALL
 from simreal.pretrain import run
 if __name__ == "__main__":
+    # Started from a background job, a process inherits that ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     workers.set_threads(1)
     try:
         run(SMALL[sys.argv[1]], Path(sys.argv[2]))
