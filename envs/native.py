@@ -1,25 +1,33 @@
-"""PyBullet prints build times and arguments to standard output, which belongs to results."""
+"""PyBullet prints build times and arguments to standard output and error, which are for results."""
 
 import contextlib
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
 
+_STREAMS = (1, 2)
+
 
 @contextlib.contextmanager
-def silenced_stdout() -> Iterator[None]:
-    """Send what C code writes to standard output nowhere, for as long as the block lasts."""
+def silenced() -> Iterator[None]:
+    """Send what C code prints nowhere, for as long as the block lasts."""
     sys.stdout.flush()
-    saved = os.dup(1)
+    sys.stderr.flush()
+    saved = [os.dup(stream) for stream in _STREAMS]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for stream in _STREAMS:
+            os.dup2(nowhere, stream)
         yield
     finally:
-        os.dup2(saved, 1)
-        os.close(saved)
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # what C has buffered would come out later, at the end
+        for stream, original in zip(_STREAMS, saved, strict=True):
+            os.dup2(original, stream)
+            os.close(original)
         os.close(nowhere)
 
 
-with silenced_stdout():
+with silenced():
     import pybullet as pybullet

@@ -4,7 +4,7 @@ from typing import Any
 
 from pybullet_utils.bullet_client import BulletClient
 
-from envs.native import pybullet, silenced_stdout
+from envs.native import pybullet, silenced
 
 Position = tuple[float, float, float]
 TIME_STEP_S = 1 / 240  # PyBullet's own; its contact parameters are tuned for it
@@ -17,7 +17,7 @@ class _Client(BulletClient):
 
 def connect() -> Any:
     """Return a new physics server without a window."""
-    with silenced_stdout():
+    with silenced():
         return _Client(pybullet.DIRECT)
 
 

@@ -2,25 +2,12 @@
 
 import os
 import sys
-from typing import Any
 
 import tyro
 
-from simreal import commands, workers
+from simreal import workers
+from simreal.commands import COMMANDS
 from simreal.errors import SimrealError
-
-COMMANDS: dict[str, Any] = {
-    "run": commands.Run,
-    "pretrain": commands.Pretrain,
-    "import": commands.Import,
-    "collect": commands.Collect,
-    "adapt": commands.Adapt,
-    "evaluate": commands.Evaluate,
-    "check": commands.Check,
-    "methods": commands.Methods,
-    "report": commands.Report,
-    "doctor": commands.Doctor,
-}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,14 +12,16 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from envs import Domain
-from policies import EncoderConfig, Policy, PolicyConfig
+from policies import Policy
 from simreal import workers
 from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.evaluate import Packed, pack
 from simreal.learning import LearnConfig, Learner
+from simreal.pretrain.architecture import student_config
 from simreal.pretrain.collect_source import CollectJob, collect_frames, compose_batch
 from simreal.progress import progress
+from simreal.rollout import cached_env
 from simreal.seeds import Purpose, seed_for
 
 _AHEAD = 16  # batches composed in advance: both workers stay busy, memory stays small
@@ -63,7 +65,8 @@ class Distillation:
         self._env_id, self._domain, self._teacher = env_id, domain, pack(teacher)
         self._data: SourceData | None = None
         learn = LearnConfig(sum(config.updates), config.learning_rate, warmup=50, average=0.995)
-        self.learner = Learner(Policy(student_config(teacher.config.action_size)), learn)
+        student = student_config(cached_env(env_id, image=True, privileged=True))
+        self.learner = Learner(Policy(student), learn)
         self.round = 0
 
     def resume(self) -> bool:
@@ -150,8 +153,3 @@ class Distillation:
         partial = self.folder / "checkpoint.pt.partial"
         torch.save({**self.learner.state(), "round": self.round}, partial)
         partial.replace(self.folder / "checkpoint.pt")
-
-
-def student_config(action_size: int) -> PolicyConfig:
-    """Return the architecture of the vision student; it also learns where the goal is."""
-    return PolicyConfig(EncoderConfig(), action_size=action_size, auxiliary=(("goal_position", 3),))

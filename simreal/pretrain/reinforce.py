@@ -11,8 +11,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs import Domain
-from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
+from policies import HeadConfig, Policy, PolicyConfig
 from policies.sb3 import policy_from_sb3, policy_kwargs
+from simreal.pretrain.architecture import vision_encoder
 from simreal.pretrain.reinforcement import Training, learn, vectorize
 
 
@@ -62,8 +63,8 @@ def reinforce(
     squash: Literal["tanh", "clip"] = "tanh" if config.algorithm == "sac" else "clip"
     environments = vectorize(make, config.environments)
     try:
-        shape = environments.action_space.shape or (0,)
-        policy_config = PolicyConfig(EncoderConfig(), HeadConfig(squash=squash), shape[0])
+        encoder, shape = vision_encoder(environments.observation_space), environments.action_space.shape
+        policy_config = PolicyConfig(encoder, HeadConfig(squash=squash), (shape or (0,))[0])
         model = _model(environments, seed, config, policy_config, out)
         name = f"{config.algorithm} on images"
         training = Training(name, config.steps, out / "reinforce.pt", config.checkpoint_every)

@@ -10,6 +10,7 @@ import gymnasium
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
 
 from simreal.progress import progress
@@ -39,7 +40,23 @@ def vectorize(make: Callable[[], gymnasium.Env[Any, Any]], count: int) -> VecMon
         torch.set_num_threads(1)
         return make()
 
-    return VecMonitor(SubprocVecEnv([start] * count, start_method="forkserver"))
+    return VecMonitor(_Processes([start] * count, start_method="forkserver"))
+
+
+class _Processes(SubprocVecEnv):
+    def close(self) -> None:
+        """Stop the processes; they hold nothing that is worth waiting for.
+
+        SB3 asks them, and waits for answers that an interruption may have taken: for ever.
+        """
+        if self.closed:
+            return
+        for process in self.processes:
+            process.terminate()
+        for process, remote in zip(self.processes, self.remotes, strict=True):
+            process.join()
+            remote.close()
+        self.closed = True
 
 
 def learn(model: BaseAlgorithm, training: Training, keep: Keep = lambda model: None) -> None:
@@ -109,5 +126,8 @@ def _restore(model: BaseAlgorithm, path: Path) -> None:
         getattr(model, name).data.copy_(value)
     model.num_timesteps = int(state["steps"])
     model._n_updates = int(state["updates"])  # type: ignore[attr-defined]
+    if isinstance(model, OffPolicyAlgorithm):
+        # Its replay buffer is empty again: learning waits until it holds as much as at the start.
+        model.learning_starts += model.num_timesteps
     # Not the episodes of the beginning once more.
     model.set_random_seed((model.seed or 0) + model.num_timesteps)

@@ -9,8 +9,9 @@ import numpy as np
 from stable_baselines3 import PPO
 
 from envs import Domain
-from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
+from policies import Policy
 from policies.sb3 import policy_from_sb3, policy_kwargs
+from simreal.pretrain.architecture import teacher_config
 from simreal.pretrain.reinforcement import Training, learn, vectorize
 
 
@@ -32,16 +33,6 @@ class TeacherConfig:
     """Environment steps between two checkpoints."""
 
 
-def teacher_policy_config(env: Any) -> PolicyConfig:
-    """Return the architecture of a teacher for an environment with privileged state."""
-    size = env.observation_space["privileged"].shape[0]
-    encoder = EncoderConfig(
-        "state", (("privileged", size),), None, feature_size=64, hidden=(), activation="tanh"
-    )
-    action_size = env.action_space.shape[0]
-    return PolicyConfig(encoder, HeadConfig((64,), activation="tanh"), action_size)
-
-
 def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig, out: Path) -> Policy:
     """Train the teacher, or go on from `out/teacher.pt`, and return it; TensorBoard logs go to `out/logs`."""
 
@@ -51,7 +42,7 @@ def train_teacher(env_id: str, domain: Domain, seed: int, config: TeacherConfig,
         return gymnasium.make(env_id, domain=domain, image=False, privileged=True, ends_at_success=False)
 
     single = make()
-    policy_config = teacher_policy_config(single)
+    policy_config = teacher_config(single)
     mean, std = _privileged_statistics(single, seed)
     single.close()
     environments = vectorize(make, config.environments)

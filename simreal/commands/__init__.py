@@ -1,0 +1,24 @@
+"""The commands: typed options, checked, handed to the stage that does the work."""
+
+from collections.abc import Callable
+
+from simreal.commands.common import Common
+from simreal.commands.measure import Check, Evaluate
+from simreal.commands.show import Doctor, Report
+from simreal.commands.train import Import, Pretrain, Run
+from simreal.commands.transfer import Adapt, Collect, Methods
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: dict[str, Callable[..., Common]] = {
+    "run": Run,
+    "pretrain": Pretrain,
+    "import": Import,
+    "collect": Collect,
+    "adapt": Adapt,
+    "evaluate": Evaluate,
+    "check": Check,
+    "methods": Methods,
+    "report": Report,
+    "doctor": Doctor,
+}

@@ -1,0 +1,112 @@
+"""`evaluate`, `check`: what a policy is worth on a target."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import envs
+from simreal import evaluate as evaluating
+from simreal.bundles import load_bundle, source_domain
+from simreal.check.run import CheckRequest, check
+from simreal.commands.common import Common
+from simreal.presets import PRESETS, Preset
+from simreal.progress import say
+from simreal.results import EvaluationRow
+from simreal.targets import Target, check_spaces, parse_target
+
+
+@dataclass(frozen=True)
+class Evaluate(Common):
+    """Bundle x domains x severities -> success, return, intervals."""
+
+    policy: tuple[Path, ...] = (Path("runs/run/policy"),)
+    """Bundles; all get the same episodes."""
+    target: tuple[str, ...] = ("suite",)
+    """Targets; `suite` stands for every named target."""
+    severity: tuple[int, ...] = (3,)
+    """Severities of the suite, 1 to 5."""
+    episodes: int = 100
+    """Episodes for each policy in each target."""
+
+    def work(self) -> dict[str, Any]:
+        """Evaluate, and print a table."""
+        bundles = {str(path): load_bundle(path) for path in self.policy}
+        first = next(iter(bundles.values()))
+        targets = _targets(self.target, self.severity, first.manifest.env_id)
+        for bundle in bundles.values():
+            for target in targets:
+                check_spaces(target, bundle.manifest)
+        policies = {name: bundle.policy for name, bundle in bundles.items()}
+        if len(policies) == 1:
+            policies = {first.manifest.method or "zero-shot": first.policy}
+        rows = evaluating.evaluate(policies, targets, self.episodes, self.seed)
+        _show(rows)
+        return {"evaluation": rows}
+
+
+@dataclass(frozen=True)
+class Check(Common):
+    """Candidates x training seeds on one target -> verdicts."""
+
+    policy: Path = Path("runs/run/policy")
+    """Bundle of the source policy."""
+    teacher: Path = Path("runs/run/teacher")
+    """Bundle of the expert that records demonstrations."""
+    source: Path | None = None
+    """Pretraining run whose source data a method needs."""
+    target: str = "workshop"
+    """A domain, `domain@severity`, or a domain file."""
+    method: tuple[str, ...] = ("cotrain",)
+    """Candidates; the first is the primary one."""
+    preset: Preset = "default"
+    """How much work, where the following do not say."""
+    demos: int | None = None
+    """Demonstrations for each training seed."""
+    seeds: int | None = None
+    """Training seeds; a verdict needs six."""
+    episodes: int | None = None
+    """Episodes for each candidate and seed."""
+
+    def work(self) -> dict[str, Any]:
+        """Check, and print every verdict."""
+        bundle, teacher = load_bundle(self.policy), load_bundle(self.teacher)
+        target = parse_target(self.target, bundle.manifest.env_id)
+        check_spaces(target, bundle.manifest)
+        sizes = PRESETS[self.preset]
+        request = CheckRequest(
+            target=target,
+            source_policy=bundle.policy,
+            teacher=teacher.policy,
+            source_data=None if self.source is None else self.source / "source",
+            source_domain=source_domain(bundle),
+            methods=self.method,
+            demos=self.demos or sizes.demos,
+            seeds=self.seeds or sizes.seeds,
+            episodes=self.episodes or sizes.check_episodes,
+            most_updates=sizes.tuning_updates,
+            seed=self.seed,
+        )
+        result, details = check(request)
+        for text in details.sentences:
+            say(text)
+        return {"check": result, "sentences": details.sentences, "target_only": details.tuned}
+
+
+def _targets(names: tuple[str, ...], severities: tuple[int, ...], env_id: str) -> list[Target]:
+    targets = []
+    for name in names:
+        if name == "suite":
+            domains = [domain for severity in severities for domain in envs.suite(severity)]
+            targets += [Target(env_id, domain) for domain in domains]
+        else:
+            targets.append(parse_target(name, env_id))
+    return targets
+
+
+def _show(rows: list[EvaluationRow]) -> None:
+    for row in rows:
+        label = f"{row.domain}@{row.severity}" if row.severity else row.domain
+        interval = f"{row.ci_low:.2f} to {row.ci_high:.2f}"
+        say(
+            f"{label:<22} {row.policy:<14} {row.success_rate:.2f}  ({interval})  return {row.mean_return:.2f}"
+        )
