@@ -64,7 +64,12 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     source = _pretrain(config, sizes, out, seed, resume)
     bundle = load_bundle(source.policy)
     check_spaces(target, bundle.manifest)
-    result, details = check(_check_request(config, sizes, out, seed, target, bundle))
+    request = _check_request(config, sizes, out, seed, target, bundle)
+    try:
+        result, details = check(request, out / "check.json", resume)
+    except KeyboardInterrupt:
+        say(f"interrupted; {out} goes on with --resume")
+        raise
     adapted = adapted_bundle(
         bundle,
         details.adapted,

@@ -1,5 +1,6 @@
 """`check`: candidates x training seeds on one target -> verdicts."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,24 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from envs import Domain
-from policies import Policy, PolicyConfig
+from policies import Policy
 from simreal import workers
 from simreal.check import target_only
+from simreal.check.candidates import (
+    EQUAL_UPDATES,
+    TARGET_ONLY,
+    ZERO_SHOT,
+    Shared,
+    converge,
+    copy_of,
+    train_and_run,
+)  # fmt: skip
+from simreal.check.finished import Finished
 from simreal.check.verdict import Comparison, compare_all, sentence, spread
-from simreal.data.demonstrations import demonstrate
-from simreal.data.source import SourceData
-from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
+from simreal.evaluate import Packed, pack
 from simreal.progress import progress
-from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
-from simreal.transfer import Problem, SourceAccess, method
+from simreal.transfer import method
 
-ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
-EQUAL_UPDATES = "target-only-equal-updates"
-_EQUAL_UPDATES = 300  # what every fine-tuning method takes
-_COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
+_TUNED = "target-only tuned"
 _TUNING_SEEDS = (0, 1)  # of their own purposes: they meet no training seed
 
 
@@ -83,146 +87,115 @@ class CheckDetails:
     """The primary candidate of the first seed."""
 
 
-def check(request: CheckRequest) -> tuple[CheckResult, CheckDetails]:
-    """Train and evaluate every candidate on every seed, and compare."""
-    learning = [*request.methods, TARGET_ONLY, EQUAL_UPDATES]
-    candidates = [ZERO_SHOT, *learning]
-    shared = _Shared.of(request)
-    total = 1 + len(target_only.LEARNING_RATES) * len(_TUNING_SEEDS)
-    tuned = _tune(request, shared, total - 1)
-    jobs = {
-        (name, seed): workers.submit(train_and_run, shared, name, seed, tuned)
-        for seed in range(request.seeds)
-        for name in candidates
-    }
-    success: dict[str, list[float]] = {name: [] for name in candidates}
-    frames, adapted = [], request.source_policy
-    with progress(f"check on {request.target.label}", len(jobs), "trainings") as advance:
-        for (name, seed), future in jobs.items():
-            rate, used, packed = future.result()
-            success[name].append(rate)
-            frames += [used] if name == TARGET_ONLY else []
-            if name == request.methods[0] and seed == 0:
-                adapted = Policy.from_arrays(*packed)
-            advance(1)
+def check(
+    request: CheckRequest, progress_file: Path | None = None, resume: bool = False
+) -> tuple[CheckResult, CheckDetails]:
+    """Train and evaluate every candidate on every seed, and compare.
+
+    Args:
+        request: Who competes for what.
+        progress_file: Where finished trainings are kept; None for nowhere.
+        resume: Go on with those, instead of training them again.
+    """
+    shared = _shared(request)
+    finished = Finished(progress_file, _settings(shared), resume)
+    tuned = _tune(request, shared, finished)
+    success, frames, adapted = _compete(request, shared, tuned, finished)
     primary = (request.methods[0], TARGET_ONLY)
-    secondary = _secondary(request.methods)
-    comparisons = compare_all(success, primary, secondary, request.episodes)
+    comparisons = compare_all(success, primary, _secondary(request.methods), request.episodes)
     sentences = [
         sentence(item, request.seeds, spread(success, (item.candidate, item.baseline)))
         for item in comparisons
     ]
     tuning = len(_TUNING_SEEDS) * request.demos
-    budget = Budget(request.demos, float(np.mean(frames)), tuning_demonstrations=tuning)
+    budget = Budget(request.demos, frames, tuning_demonstrations=tuning)
     target = request.target
     result = CheckResult(target.name, target.severity, request.seeds, budget, success, comparisons)
     return result, CheckDetails(tuned, sentences, adapted)
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """What every job of a check needs, fit to be sent to a worker."""
-
-    target: Target
-    source_policy: Packed
-    teacher: Packed
-    source_data: Path | None
-    source_domain: Domain
-    demos: int
-    episodes: int
-    most_updates: int
-    run_seed: int
-
-    @classmethod
-    def of(cls, request: CheckRequest) -> "_Shared":
-        for name in request.methods:
-            if "source data" in method(_copy(name)[0]).needs and request.source_data is None:
-                raise SimrealError(f"method {name!r} needs source data: give --source RUN")
-        if not request.methods:
-            raise SimrealError("no method to check: give --methods, such as cotrain")
-        return cls(
-            request.target,
-            pack(request.source_policy),
-            pack(request.teacher),
-            request.source_data and request.source_data.absolute(),
-            request.source_domain,
-            request.demos,
-            request.episodes,
-            request.most_updates,
-            request.seed,
-        )
+def _compete(
+    request: CheckRequest, shared: Shared, tuned: target_only.Tuned, finished: Finished
+) -> tuple[dict[str, list[float]], float, Policy]:
+    """Return success by candidate and seed, mean frames, and the primary candidate's first policy."""
+    candidates = [ZERO_SHOT, *request.methods, TARGET_ONLY, EQUAL_UPDATES]
+    names = [(name, seed) for seed in range(request.seeds) for name in candidates]
+    shown = (request.methods[0], 0)  # its policy is wanted, not only its success
+    jobs = {
+        key: workers.submit(train_and_run, shared, *key, tuned)
+        for key in names
+        if key == shown or finished.get("/".join(map(str, key))) is None
+    }
+    adapted = request.source_policy
+    with progress(f"check on {request.target.label}", len(jobs), "trainings") as advance:
+        for key, future in jobs.items():
+            rate, used, packed = future.result()
+            finished.keep("/".join(map(str, key)), [rate, used])
+            adapted = Policy.from_arrays(*packed) if key == shown else adapted
+            advance(1)
+    found = {key: finished.get("/".join(map(str, key))) for key in names}
+    success = {name: [found[name, seed][0] for seed in range(request.seeds)] for name in candidates}
+    frames = [found[TARGET_ONLY, seed][1] for seed in range(request.seeds)]
+    return success, float(np.mean(frames)), adapted
 
 
-def train_and_run(
-    shared: _Shared, name: str, seed: int, tuned: target_only.Tuned
-) -> tuple[float, int, Packed]:
-    """Return success rate, frames used and policy of one candidate for one training seed."""
-    data = _demonstrations(shared, seed, Purpose.DEMONSTRATION)
-    name, copy = _copy(name)
-    training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
-    source = Policy.from_arrays(*shared.source_policy)
-    if name == ZERO_SHOT:
-        policy = source
-    elif name in (TARGET_ONLY, EQUAL_UPDATES):
-        updates = tuned.updates if name == TARGET_ONLY else _EQUAL_UPDATES
-        config: PolicyConfig = source.config
-        policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
-    else:
-        access = None
-        if shared.source_data is not None:
-            access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
-        policy = method(name).adapt(Problem(source, training_seed, data, access))
-    run = shared.run_seed * 1000 + seed
-    seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
-    summaries = run_episodes(pack(policy), shared.target, seeds)
-    return float(np.mean([summary.success for summary in summaries])), len(data), pack(policy)
-
-
-def _tune(request: CheckRequest, shared: _Shared, total: int) -> target_only.Tuned:
+def _tune(request: CheckRequest, shared: Shared, finished: Finished) -> target_only.Tuned:
     """Choose target-only's learning rate and number of updates on tuning seeds."""
+    if (kept := finished.get(_TUNED)) is not None:
+        return target_only.Tuned(**kept)
     futures = [
-        workers.submit(_converge, shared, rate, seed)
+        workers.submit(converge, shared, rate, seed)
         for seed in _TUNING_SEEDS
         for rate in target_only.LEARNING_RATES
     ]
     trials = []
-    with progress("tune target-only", total, "trainings") as advance:
+    with progress("tune target-only", len(futures), "trainings") as advance:
         for future in futures:
             trials.append(future.result())
             advance(1)
-    return target_only.choose(trials)
+    tuned = target_only.choose(trials)
+    finished.keep(_TUNED, tuned)
+    return tuned
 
 
-def _converge(shared: _Shared, learning_rate: float, seed: int) -> target_only.Tuned:
-    data = _demonstrations(shared, seed, Purpose.TUNING_DEMONSTRATION)
-    config: PolicyConfig = shared.source_policy[0]
-    tuning_seed = seed_for(Purpose.TUNING, shared.run_seed, seed)
-    return target_only.converge(config, data, learning_rate, shared.most_updates, tuning_seed)
+def _shared(request: CheckRequest) -> Shared:
+    """Check the request, and return what every job needs of it."""
+    if not request.methods:
+        raise SimrealError("no method to check: give --method, such as cotrain")
+    for name in request.methods:
+        if "source data" in method(copy_of(name)[0]).needs and request.source_data is None:
+            raise SimrealError(f"method {name!r} needs source data: give --source RUN")
+    return Shared(
+        request.target,
+        pack(request.source_policy),
+        pack(request.teacher),
+        request.source_data and request.source_data.absolute(),
+        request.source_domain,
+        request.demos,
+        request.episodes,
+        request.most_updates,
+        request.seed,
+    )
 
 
-def _demonstrations(shared: _Shared, seed: int, purpose: Purpose) -> TargetData:
-    """Record the demonstrations of a training seed: the same for every candidate."""
-    env = shared.target.open(privileged=True)
-    first = seed_for(purpose, shared.run_seed, seed << 10)
-    teacher = Policy.from_arrays(*shared.teacher)
-    return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
+def _settings(shared: Shared) -> dict[str, object]:
+    """Return everything that decides what a training of a check comes to."""
+    domain = shared.target.domain
+    return {
+        "target": domain.to_plain() if domain else shared.target.env,
+        "source_domain": shared.source_domain.to_plain(),
+        "policies": [_digest(shared.source_policy), _digest(shared.teacher)],
+        "sizes": [shared.demos, shared.episodes, shared.most_updates, shared.run_seed],
+    }
 
 
-def _copy(name: str) -> tuple[str, int]:
-    """Return a candidate's method, and which copy of it this is, from 0.
-
-    Raises:
-        SimrealError: if what follows `#` is no number from 2 to 9.
-    """
-    first, mark, number = name.partition("#")
-    if mark and number not in tuple("23456789"):
-        raise SimrealError(f"candidate {name!r}: copies are numbered from {first}#2 to {first}#9")
-    return first, int(number) - 1 if mark else 0
+def _digest(packed: Packed) -> str:
+    return hashlib.sha256(b"".join(packed[1][name].tobytes() for name in sorted(packed[1]))).hexdigest()
 
 
 def _secondary(methods: Sequence[str]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
     for name in methods[1:]:
-        first, copy = _copy(name)
+        first, copy = copy_of(name)
         pairs += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
     return [*pairs, (ZERO_SHOT, TARGET_ONLY)]

@@ -66,6 +66,8 @@ class Check(Common):
     """Training seeds; a verdict needs six."""
     episodes: int | None = None
     """Episodes for each candidate and seed."""
+    resume: bool = False
+    """Go on with an interrupted check in the same folder."""
 
     def work(self) -> dict[str, Any]:
         """Check, and print every verdict."""
@@ -86,7 +88,7 @@ class Check(Common):
             most_updates=sizes.tuning_updates,
             seed=self.seed,
         )
-        result, details = check(request)
+        result, details = check(request, self.folder() / "check.json", self.resume)
         for text in details.sentences:
             say(text)
         return {"check": result, "sentences": details.sentences, "target_only": details.tuned}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policies import PolicyBundle
 from simreal import adapt as adapting
 from simreal.bundles import load_bundle
 from simreal.collect import collect
@@ -43,8 +44,12 @@ class Adapt(Common):
 
     policy: Path = Path("runs/run/policy")
     """Bundle to adapt; it is never changed."""
-    demos: Path = Path("runs/collect/dataset")
-    """LeRobot dataset v3.0 with demonstrations of the target."""
+    demos: str = "10"
+    """A LeRobot dataset with demonstrations of the target, or how many to record in a simulated one."""
+    target: str = "workshop"
+    """Where they are recorded, if --demos is a number."""
+    teacher: Path = Path("runs/run/teacher")
+    """Bundle of the expert that records them."""
     method: str = "cotrain"
     """Transfer method; see `simreal methods`."""
     source: Path | None = None
@@ -53,17 +58,25 @@ class Adapt(Common):
     def work(self) -> dict[str, Any]:
         """Adapt."""
         method(self.method)
-        bundle = load_bundle(self.policy)
-        dataset = LeRobotDataset(self.demos)
-        started = time.perf_counter()
-        adapted = adapting.adapt(bundle, self.method, dataset, self.source, self.seed)
-        path = self.folder() / "policy"
+        bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
+        dataset = LeRobotDataset(self._demonstrations(bundle))
+        started = time.perf_counter()
+        adapted = adapting.adapt(bundle, self.method, dataset, self.source, self.seed)
         adapted.save(path, overwrite=self.overwrite)
         say(f"adapted bundle: {path}")
         seconds = time.perf_counter() - started
         return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3)}
+
+    def _demonstrations(self, bundle: PolicyBundle) -> Path:
+        """Return the dataset to adapt to, recorded now if only their number was given."""
+        if not self.demos.isdecimal():
+            return Path(self.demos)
+        path = self.folder() / "dataset"
+        target = parse_target(self.target, bundle.manifest.env_id)
+        collect(load_bundle(self.teacher), target, int(self.demos), self.seed, path, self.overwrite)
+        return path
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""Candidates of a check: what each trains on, and how well it then does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from envs import Domain
+from policies import Policy, PolicyConfig
+from simreal.check import target_only
+from simreal.data.demonstrations import demonstrate
+from simreal.data.source import SourceData
+from simreal.data.target import TargetData
+from simreal.errors import SimrealError
+from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
+from simreal.seeds import Purpose, seed_for
+from simreal.targets import Target
+from simreal.transfer import Problem, SourceAccess, method
+
+ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
+EQUAL_UPDATES = "target-only-equal-updates"
+_EQUAL_UPDATES = 300  # what every fine-tuning method takes
+_COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every job of a check needs, fit to be sent to a worker."""
+
+    target: Target
+    source_policy: Packed
+    teacher: Packed
+    source_data: Path | None
+    source_domain: Domain
+    demos: int
+    episodes: int
+    most_updates: int
+    run_seed: int
+
+
+def train_and_run(
+    shared: Shared, name: str, seed: int, tuned: target_only.Tuned
+) -> tuple[float, int, Packed]:
+    """Return success rate, frames used and policy of one candidate for one training seed."""
+    data = demonstrations(shared, seed, Purpose.DEMONSTRATION)
+    name, copy = copy_of(name)
+    training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
+    source = Policy.from_arrays(*shared.source_policy)
+    if name == ZERO_SHOT:
+        policy = source
+    elif name in (TARGET_ONLY, EQUAL_UPDATES):
+        updates = tuned.updates if name == TARGET_ONLY else _EQUAL_UPDATES
+        config: PolicyConfig = source.config
+        policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
+    else:
+        access = None
+        if shared.source_data is not None:
+            access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
+        policy = method(name).adapt(Problem(source, training_seed, data, access))
+    run = shared.run_seed * 1000 + seed
+    seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
+    summaries = run_episodes(pack(policy), shared.target, seeds)
+    return float(np.mean([summary.success for summary in summaries])), len(data), pack(policy)
+
+
+def converge(shared: Shared, learning_rate: float, seed: int) -> target_only.Tuned:
+    """Train target-only on demonstrations of a tuning seed until it no longer improves."""
+    data = demonstrations(shared, seed, Purpose.TUNING_DEMONSTRATION)
+    config: PolicyConfig = shared.source_policy[0]
+    tuning_seed = seed_for(Purpose.TUNING, shared.run_seed, seed)
+    return target_only.converge(config, data, learning_rate, shared.most_updates, tuning_seed)
+
+
+def demonstrations(shared: Shared, seed: int, purpose: Purpose) -> TargetData:
+    """Record the demonstrations of a training seed: the same for every candidate."""
+    env = shared.target.open(privileged=True)
+    first = seed_for(purpose, shared.run_seed, seed << 10)
+    teacher = Policy.from_arrays(*shared.teacher)
+    return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
+
+
+def copy_of(name: str) -> tuple[str, int]:
+    """Return a candidate's method, and which copy of it this is, from 0.
+
+    Raises:
+        SimrealError: if what follows `#` is no number from 2 to 9.
+    """
+    first, mark, number = name.partition("#")
+    if mark and number not in tuple("23456789"):
+        raise SimrealError(f"candidate {name!r}: copies are numbered from {first}#2 to {first}#9")
+    return first, int(number) - 1 if mark else 0
