@@ -1,9 +1,10 @@
 """Ask the check about cases whose answer is known: python scripts/planted_cases.py --run runs/train.
 
 Mirrored: a source whose sideways actions do the opposite of the target's, and a target whose colours
-are swapped, so that the source's features follow the wrong cube. A method that holds on to them does
-worse than training on the target alone, and the check must say `negative`.
-Copies: one candidate trained twice, independently. The check must find neither better.
+are swapped, so that the source's features follow the wrong cube. Left as it is, or adapted by a method
+that holds on to it, it does worse than training on the target alone: the check must say `negative`.
+Control: the same target and demonstrations, and a source that is not mirrored: not `negative`.
+Copies: one candidate trained twice, independently: neither `negative` nor `positive`.
 """
 
 import dataclasses
@@ -50,6 +51,7 @@ def pretrained(folder: Path, source: str, options: Options) -> Path:
 
 def checked(folder: Path, teacher: Path, target: str, options: Options, **settings: object) -> CheckResult:
     """Check a run on a target, with the teacher of another run to demonstrate."""
+    print(f"{folder.name} on {target}")
     bundle, sizes = load_bundle(folder / "policy"), PRESETS[options.preset]
     request = CheckRequest(
         target=parse_target(target, bundle.manifest.env_id),
@@ -69,20 +71,44 @@ def checked(folder: Path, teacher: Path, target: str, options: Options, **settin
     return result
 
 
+# Case and comparison -> the verdicts that are right, written down before anything was run.
+EXPECTED = {
+    ("mirrored", "cotrain", "target-only"): ("negative",),
+    ("mirrored", "head-only", "target-only"): ("negative",),
+    ("mirrored", "zero-shot", "target-only"): ("negative",),
+    ("control", "cotrain", "target-only"): ("positive", "safe", "inconclusive"),
+    ("copies", "cotrain#2", "cotrain"): ("safe", "inconclusive"),
+}
+
+
 def main(options: Options) -> None:
-    """Run both cases, and print every verdict."""
+    """Run every case, and print what was expected and what the check said."""
     started = time.perf_counter()
     good = pretrained(options.run, "source", options)
     options.out.mkdir(parents=True, exist_ok=True)
     domain = options.out / "mirrored.yaml"
     domain.write_text(MIRRORED, encoding="utf-8")
     mirrored = pretrained(options.out / "mirrored", str(domain), options)
-    methods = ("head-only",)
-    planted = checked(mirrored, good, "channel-order@5", options, methods=methods, demos=options.demos)
-    copies = checked(good, good, "workshop", options, methods=("cotrain", "cotrain#2"))
+    swapped, demos = "channel-order@5", options.demos
+    results = {
+        "mirrored": checked(mirrored, good, swapped, options, methods=("cotrain", "head-only"), demos=demos),
+        "control": checked(good, good, swapped, options, methods=("cotrain",), demos=demos),
+        "copies": checked(good, good, "workshop", options, methods=("cotrain", "cotrain#2")),
+    }
+    found = {
+        (case, item.candidate, item.baseline): item
+        for case, result in results.items()
+        for item in result.comparisons
+    }
+    print("| case | comparison | difference | verdict | expected |\n|---|---|---|---|---|")
+    for (case, candidate, baseline), right in EXPECTED.items():
+        item = found[case, candidate, baseline]
+        difference = f"{item.difference:+.2f} ({item.ci_low:+.2f} to {item.ci_high:+.2f})"
+        wanted = " or ".join(right)
+        print(f"| {case} | {candidate} against {baseline} | {difference} | {item.verdict} | {wanted} |")
     if options.json:
         seconds = time.perf_counter() - started
-        parts = {"check": planted, "copies": copies}
+        parts = {"check": results["mirrored"], "control": results["control"], "copies": results["copies"]}
         write_result(options.json, "planted_cases", options.seed, seconds, **parts)
 
 

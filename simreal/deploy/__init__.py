@@ -1,0 +1,1 @@
+"""Deployment: a bundle in a robot's control loop."""
