@@ -63,6 +63,7 @@ def checked(folder: Path, teacher: Path, target: str, options: Options, **settin
         demos=sizes.demos,
         seeds=options.seeds or sizes.seeds,
         episodes=sizes.check_episodes,
+        updates=sizes.updates,
         most_updates=sizes.tuning_updates,
         seed=options.seed,
     )

@@ -33,8 +33,8 @@ def adapt(
     if not any(episode.success for episode in episodes):
         raise SimrealError(f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate")
     data = TargetData.of_episodes([episode for episode in episodes if episode.success])
-    with progress(f"adapt with {method_id}", 300, "updates") as advance:
-        problem = Problem(bundle.policy, seed, data, access)
+    problem = Problem(bundle.policy, seed, data, access)
+    with progress(f"adapt with {method_id}", problem.updates, "updates") as advance:
         policy = chosen.adapt(problem, lambda losses: advance(1))
     return adapted_bundle(
         bundle,

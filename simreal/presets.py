@@ -6,6 +6,7 @@ from typing import Literal
 from simreal.pretrain.distill import DistillConfig
 from simreal.pretrain.reinforce import ReinforceConfig
 from simreal.pretrain.teacher import TeacherConfig
+from simreal.transfer import UPDATES
 
 Preset = Literal["default", "smoke"]
 
@@ -21,12 +22,14 @@ class Sizes:
     demos: int
     check_episodes: int
     evaluation_episodes: int
+    updates: int
+    """Of every transfer method."""
     tuning_updates: int
     """Most updates of target-only."""
 
 
 PRESETS: dict[str, Sizes] = {
-    "default": Sizes(TeacherConfig(), DistillConfig(), ReinforceConfig(), 8, 10, 50, 100, 1200),
+    "default": Sizes(TeacherConfig(), DistillConfig(), ReinforceConfig(), 8, 10, 50, 100, UPDATES, 1200),
     # Every stage runs; only the teacher learns enough to give demonstrations.
     "smoke": Sizes(
         TeacherConfig(steps=16_384),
@@ -36,6 +39,7 @@ PRESETS: dict[str, Sizes] = {
         demos=2,
         check_episodes=4,
         evaluation_episodes=4,
+        updates=20,
         tuning_updates=40,
     ),
 }

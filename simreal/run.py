@@ -117,6 +117,7 @@ def _check_request(
         demos=config.demos or sizes.demos,
         seeds=config.seeds or sizes.seeds,
         episodes=sizes.check_episodes,
+        updates=sizes.updates,
         most_updates=sizes.tuning_updates,
         seed=seed,
     )

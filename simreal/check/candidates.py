@@ -19,7 +19,6 @@ from simreal.transfer import Problem, SourceAccess, method
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
-_EQUAL_UPDATES = 300  # what every fine-tuning method takes
 _COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
 
 
@@ -34,6 +33,7 @@ class Shared:
     source_domain: Domain
     demos: int
     episodes: int
+    updates: int
     most_updates: int
     run_seed: int
 
@@ -49,14 +49,14 @@ def train_and_run(
     if name == ZERO_SHOT:
         policy = source
     elif name in (TARGET_ONLY, EQUAL_UPDATES):
-        updates = tuned.updates if name == TARGET_ONLY else _EQUAL_UPDATES
+        updates = tuned.updates if name == TARGET_ONLY else shared.updates
         config: PolicyConfig = source.config
         policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
     else:
         access = None
         if shared.source_data is not None:
             access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
-        policy = method(name).adapt(Problem(source, training_seed, data, access))
+        policy = method(name).adapt(Problem(source, training_seed, data, access, shared.updates))
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)

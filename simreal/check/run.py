@@ -48,6 +48,8 @@ class CheckRequest:
     demos: int
     seeds: int
     episodes: int
+    updates: int
+    """Gradient updates of every method, and of target-only at equal updates."""
     most_updates: int
     """Most updates of target-only."""
     seed: int
@@ -173,6 +175,7 @@ def _shared(request: CheckRequest) -> Shared:
         request.source_domain,
         request.demos,
         request.episodes,
+        request.updates,
         request.most_updates,
         request.seed,
     )
@@ -185,7 +188,7 @@ def _settings(shared: Shared) -> dict[str, object]:
         "target": domain.to_plain() if domain else shared.target.env,
         "source_domain": shared.source_domain.to_plain(),
         "policies": [_digest(shared.source_policy), _digest(shared.teacher)],
-        "sizes": [shared.demos, shared.episodes, shared.most_updates, shared.run_seed],
+        "sizes": [shared.demos, shared.episodes, shared.updates, shared.most_updates, shared.run_seed],
     }
 
 

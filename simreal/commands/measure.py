@@ -85,6 +85,7 @@ class Check(Common):
             demos=self.demos or sizes.demos,
             seeds=self.seeds or sizes.seeds,
             episodes=self.episodes or sizes.check_episodes,
+            updates=sizes.updates,
             most_updates=sizes.tuning_updates,
             seed=self.seed,
         )

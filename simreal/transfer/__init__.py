@@ -2,9 +2,9 @@
 
 from simreal.errors import SimrealError, nearest
 from simreal.transfer import fine_tuning
-from simreal.transfer.base import Method, Problem, SourceAccess
+from simreal.transfer.base import UPDATES, Method, Problem, SourceAccess
 
-__all__ = ["METHODS", "Method", "Problem", "SourceAccess", "method"]
+__all__ = ["METHODS", "UPDATES", "Method", "Problem", "SourceAccess", "method"]
 
 METHODS: dict[str, Method] = {
     item.id: item

@@ -15,7 +15,14 @@ from simreal.learning import Losses
 
 Need = Literal["source data", "demonstrations", "unlabelled frames", "rewarded steps"]
 Setting = Literal["inductive", "transductive", "unsupervised", "semi-supervised"]
+_FLAGS: dict[Need, str] = {
+    "source data": "--source RUN",
+    "demonstrations": "--demos N|DATASET",
+    "unlabelled frames": "--frames N|DATASET",
+    "rewarded steps": "--steps N",
+}
 Report = Callable[[Losses], None]
+UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class Problem:
     seed: int
     demonstrations: TargetData | None = None
     source: SourceAccess | None = None
+    frames: TargetData | None = None
+    """Unlabelled frames of the target; their actions are what the robot did, not what was right."""
+    updates: int = UPDATES
+    """Gradient updates to take."""
 
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""
@@ -62,10 +73,13 @@ class Method:
         Raises:
             SimrealError: naming what the method needs and was not given.
         """
-        given = {"demonstrations": problem.demonstrations, "source data": problem.source}
+        given = {
+            "demonstrations": problem.demonstrations,
+            "source data": problem.source,
+            "unlabelled frames": problem.frames,
+        }
         missing = [need for need in self.needs if given.get(need) is None]
         if missing:
-            flags = {"demonstrations": "--demos", "source data": "--source RUN"}
-            hints = ", ".join(flags.get(need, need) for need in missing)
+            hints = ", ".join(_FLAGS[need] for need in missing)
             raise SimrealError(f"method {self.id!r} needs {' and '.join(missing)}: give {hints}")
         return self.run(problem, report)

@@ -25,7 +25,7 @@ def finetune(problem: Problem, report: Report) -> Policy:
     Yosinski et al. 2014, arXiv:1411.1792.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(updates=300, learning_rate=2e-4))
+    learner = Learner(policy, LearnConfig(problem.updates, 2e-4))
     return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
 
 
@@ -38,7 +38,7 @@ def head_only(problem: Problem, report: Report) -> Policy:
     Kumar et al. 2022, arXiv:2202.10054 (linear probing).
     """
     policy = problem.copy_of_policy()
-    config = LearnConfig(updates=300, learning_rate=1e-3)
+    config = LearnConfig(problem.updates, 1e-3)
     learner = Learner(policy, config, trainable=policy.head.parameters())
     return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
 
@@ -56,7 +56,7 @@ def cotrain(problem: Problem, report: Report) -> Policy:
     where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(updates=300, learning_rate=5e-4))
+    learner = Learner(policy, LearnConfig(problem.updates, 5e-4))
     demonstrations, rng = _demonstrations(problem), problem.generator()
     assert problem.source is not None  # declared as needed
     alone = round(_ALONE * learner.config.updates)
