@@ -73,7 +73,7 @@ class Method:
         Raises:
             SimrealError: naming what the method needs and was not given.
         """
-        given = {
+        given: dict[Need, object] = {
             "demonstrations": problem.demonstrations,
             "source data": problem.source,
             "unlabelled frames": problem.frames,
