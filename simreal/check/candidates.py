@@ -56,7 +56,7 @@ def train_and_run(
         access = None
         if shared.source_data is not None:
             access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
-        policy = method(name).adapt(Problem(source, training_seed, data, access, shared.updates))
+        policy = method(name).adapt(Problem(source, training_seed, data, access, updates=shared.updates))
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
