@@ -90,6 +90,7 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
         check=result,
         target=target.label,
         method=config.method[0],
+        config=config,
         sentences=details.sentences,
         target_only=details.tuned,
     )

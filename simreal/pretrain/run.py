@@ -1,6 +1,7 @@
 """`pretrain`: source policy -> bundle."""
 
 import dataclasses
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class PretrainResult:
     teacher: Path | None
     """Bundle of the teacher, the expert of simulated targets."""
     seconds: float
+    """Wall clock, interrupted parts included."""
 
 
 def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) -> PretrainResult:
@@ -70,8 +72,10 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
     except KeyboardInterrupt:
         say(f"interrupted; {out} goes on with --resume")
         raise
+    finally:
+        seconds = _add_seconds(out / "seconds.json", time.perf_counter() - started)
     expert = None if config.recipe == "rl" else out / "teacher"
-    return PretrainResult(out / "policy", expert, time.perf_counter() - started)
+    return PretrainResult(out / "policy", expert, seconds)
 
 
 def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, seed: int) -> Path:
@@ -80,6 +84,13 @@ def save(policy: Policy, config: PretrainConfig, domain: Domain, folder: Path, s
     settings = {"recipe": config.recipe, "source": domain.to_plain()}
     bundle = describe(policy, env, config.env, domain.label, seed, settings)
     return bundle.save(folder, overwrite=True)
+
+
+def _add_seconds(path: Path, seconds: float) -> float:
+    """Add to what earlier, interrupted parts of the run took, and return the sum."""
+    before = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.is_file() else 0.0
+    write_json(path, {"seconds": before + seconds})
+    return float(before + seconds)
 
 
 def _distill(distillation: Distillation, keep: Callable[[Policy], None]) -> None:
@@ -110,8 +121,6 @@ def _claim(config: PretrainConfig, out: Path, seed: int, resume: bool) -> None:
     if path.is_file() and not resume:
         raise SimrealError(f"{out} holds a run already: add --resume, --overwrite, or choose another --out")
     if resume and path.is_file():
-        import json
-
         theirs = json.loads(path.read_text(encoding="utf-8"))
         different = [key for key in mine if mine[key] != theirs.get(key)]
         if different:
@@ -120,4 +129,5 @@ def _claim(config: PretrainConfig, out: Path, seed: int, resume: bool) -> None:
             )
         return
     shutil.rmtree(out / "source", ignore_errors=True)
+    (out / "seconds.json").unlink(missing_ok=True)
     write_json(path, mine)

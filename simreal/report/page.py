@@ -35,6 +35,7 @@ def build(folder: Path) -> Path:
     if result.get("command") != "run":
         raise SimrealError(f"{path}: command: {result.get('command')!r}; a report is made of a 'run'")
     source, adapted = load_bundle(folder / "policy"), load_bundle(folder / "adapted")
+    pretraining = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     template = Environment(loader=PackageLoader("simreal.report", "."), autoescape=True).get_template(
         "page.html.jinja"
     )
@@ -46,7 +47,7 @@ def build(folder: Path) -> Path:
         mean=lambda rates: sum(rates) / len(rates),
         gap=_gap(result),
         manifest=source.manifest,
-        config=json.dumps(json.loads((folder / "config.json").read_text()), indent=1),
+        config=json.dumps({"run": result["config"], "pretrain": pretraining}, indent=1),
         plots={
             "gap": data_uri(gap_plot(result["evaluation"], result["target"]), "png"),
             "seeds": data_uri(seeds_plot(result["check"]["candidates"]), "png"),

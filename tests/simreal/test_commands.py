@@ -54,6 +54,9 @@ def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
     for name, value in source.policy.to_arrays().items():
         same = np.array_equal(value, adapted.policy.to_arrays()[name])
         assert same != name.startswith("head."), name
+    recorded = ["--target", "nominal", "--teacher", expert, "--demos", "2", *quiet, str(tmp_path / "r")]
+    assert main(["adapt", "--policy", str(smoke_run / "policy"), "--method", "head-only", *recorded]) == 0
+    assert PolicyBundle.load(tmp_path / "r" / "policy").manifest.extra["used"]["demonstrations"] == 2
     policy = ["--policy", str(out / "policy"), "--target", "nominal", "blur@2", "--episodes", "3"]
     assert main(["evaluate", *policy, *quiet, str(tmp_path / "e")]) == 0
     rows = result(tmp_path / "e")["evaluation"]
@@ -100,6 +103,8 @@ def test_an_interrupted_pretraining_resumes(tmp_path: Path) -> None:
     assert main(arguments) == 2  # nothing is overwritten unasked
     assert main([*arguments, "--resume"]) == 0
     second = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
+    spent = json.loads((tmp_path / "p" / "seconds.json").read_text())["seconds"]
+    assert spent > result(tmp_path / "p")["seconds"]  # the interrupted part counts too
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
