@@ -56,7 +56,7 @@ def cotrain(problem: Problem, report: Report) -> Policy:
     where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(problem.updates, 5e-4))
+    learner = Learner(policy, LearnConfig(problem.updates, 2e-4))
     demonstrations, rng = _demonstrations(problem), problem.generator()
     assert problem.source is not None  # declared as needed
     alone = round(_ALONE * learner.config.updates)
