@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robots.base import RobotSpec, low_polygon_urdf
+from envs.robots.base import RobotSpec, load_robot
 from envs.simulation import connect
 
 ControlMode = Literal["end-effector displacement", "joint displacement"]
@@ -20,7 +20,7 @@ class Kinematics:
     def __init__(self, spec: RobotSpec) -> None:
         self._client: Any = connect()
         self._spec = spec
-        self._body = self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True)
+        self._body = load_robot(self._client, spec)
         info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]
         self.lower_rad = np.array([joint[8] for joint in info])
         self.upper_rad = np.array([joint[9] for joint in info])

@@ -1,10 +1,12 @@
 """Robots: a `RobotSpec` a file, and `Robot`, which binds one to a simulation."""
 
-import hashlib
-import re
+import copy
+import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pybullet_data
@@ -40,7 +42,7 @@ class Robot:
     def __init__(self, simulation: Simulation, spec: RobotSpec) -> None:
         self._client = simulation.client
         self.spec = spec
-        self.body = int(self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True))
+        self.body = load_robot(self._client, spec)
         for shape in self._client.getVisualShapeData(self.body):
             self._client.changeVisualShape(self.body, shape[1], rgbaColor=(1.0,) * 4)
         info = [self._client.getJointInfo(self.body, joint) for joint in spec.arm_joints]
@@ -96,20 +98,31 @@ class Robot:
         return np.array(state[4]), np.array(state[6])
 
 
-def low_polygon_urdf(spec: RobotSpec) -> Path:
-    """Return a cached copy of the robot's URDF whose visuals are its collision meshes.
+def load_robot(client: Any, spec: RobotSpec) -> int:
+    """Load the robot into a physics server, its base fixed at the origin, and return its body id."""
+    # PyBullet reads files only. One of our own, gone at once: no other process or user is in the way.
+    with tempfile.TemporaryDirectory(prefix="simreal-") as folder:
+        path = Path(folder) / f"{spec.name}.urdf"
+        path.write_text(_low_polygon_urdf(spec.urdf), encoding="utf-8")
+        return int(client.loadURDF(str(path), useFixedBase=True))
+
+
+@functools.cache
+def _low_polygon_urdf(urdf: str) -> str:
+    """Return a URDF whose visuals are its collision shapes, and whose meshes have absolute paths.
 
     TinyRenderer pays for every triangle: the Panda's visual meshes have about 100,000, its
     collision meshes 3,000, and a 64-pixel frame takes a tenth of the time.
     """
-    source = Path(pybullet_data.getDataPath()) / spec.urdf
-    text = source.read_text(encoding="utf-8").replace("meshes/visual", "meshes/collision")
-    text = re.sub(r'filename="(?:package://)?', f'filename="{source.parent.as_posix()}/', text)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"simreal-{spec.name}-{digest}.urdf"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)  # another user's next run may read it
-        Path(file.name).replace(path)
-    return path
+    source = Path(pybullet_data.getDataPath()) / urdf
+    root = ElementTree.parse(source).getroot()
+    for mesh in root.iter("mesh"):
+        mesh.set("filename", (source.parent / mesh.get("filename", "").removeprefix("package://")).as_posix())
+    for link in root.iter("link"):
+        shapes = [copy.deepcopy(shape) for shape in link.findall("collision")]
+        for visual in link.findall("visual") if shapes else ():
+            link.remove(visual)
+        for shape in shapes:
+            shape.tag = "visual"
+        link.extend(shapes)
+    return ElementTree.tostring(root, encoding="unicode")
