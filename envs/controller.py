@@ -5,13 +5,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.robots.base import RobotSpec, low_polygon_urdf
+from envs.robots.base import RobotSpec, load_robot, turned
 from envs.simulation import connect
 
 ControlMode = Literal["end-effector displacement", "joint displacement"]
 DISPLACEMENT_M = 0.05  # a full action, per axis and control period: 1 m/s at 20 Hz
 DISPLACEMENT_RAD = 0.15
 _DOWN = (1.0, 0.0, 0.0, 0.0)  # quaternion (x, y, z, w): the gripper points at the table
+_DOWN_AXES = np.array((1.0, -1.0, -1.0))  # the diagonal of that rotation
 
 
 class Kinematics:
@@ -20,7 +21,7 @@ class Kinematics:
     def __init__(self, spec: RobotSpec) -> None:
         self._client: Any = connect()
         self._spec = spec
-        self._body = self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True)
+        self._body = load_robot(self._client, spec)
         info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]
         self.lower_rad = np.array([joint[8] for joint in info])
         self.upper_rad = np.array([joint[9] for joint in info])
@@ -29,15 +30,16 @@ class Kinematics:
         """Return the gripper's position (3,), metres in the base frame."""
         self._set(joints_rad)
         state = self._client.getLinkState(self._body, self._spec.gripper_link, computeForwardKinematics=1)
-        return np.array(state[4])
+        return np.add(state[4], turned(self._client, state[5], self._spec.gripper_offset_m))
 
     def inverse(
         self, joints_rad: NDArray[np.float64], position_m: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return joint positions near `joints_rad` that bring the gripper to `position_m`, pointing down."""
         self._set(joints_rad)
+        link = position_m - _DOWN_AXES * self._spec.gripper_offset_m
         solution = self._client.calculateInverseKinematics(
-            self._body, self._spec.gripper_link, position_m.tolist(), _DOWN, maxNumIterations=20
+            self._body, self._spec.gripper_link, link.tolist(), _DOWN, maxNumIterations=20
         )
         return np.clip(solution[: len(self._spec.arm_joints)], self.lower_rad, self.upper_rad)
 

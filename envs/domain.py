@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from envs.distributions import Distribution, parse
-from envs.errors import DomainError, suggestion
+from envs.domain_file import FAMILIES, read, unknown_key
+from envs.errors import DomainError, shown, suggestion
 from envs.parameters import FIELDS, GROUPS, WorldParameters, world_from_values
 
 DOMAIN_FOLDER = Path(__file__).parent / "domains"
-FAMILIES = ("appearance", "sensing", "dynamics", "combined")
 DEFAULT_SEVERITY = 3
-_HEADER_KEYS = ("name", "extends", "family", "description", "inert_for", "severities")
+_BASES = tuple(DOMAIN_FOLDER / f"{name}.yaml" for name in ("nominal", "source"))
+_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def suite(severity: int = DEFAULT_SEVERITY, families: tuple[str, ...] = FAMILIES
 
 @functools.cache
 def _suite_names() -> tuple[str, ...]:
-    return tuple(name for name in domain_names() if _read(DOMAIN_FOLDER / f"{name}.yaml").get("family"))
+    return tuple(name for name in domain_names() if read(DOMAIN_FOLDER / f"{name}.yaml").get("family"))
 
 
 def load_domain(target: "str | Path | Domain") -> Domain:
@@ -121,15 +122,22 @@ def load_domain(target: "str | Path | Domain") -> Domain:
     if isinstance(target, Domain):
         return target
     text, severity = _split_severity(str(target))
-    if text.endswith((".yaml", ".yml")):
-        path = Path(text)
-        if not path.is_file():
-            raise DomainError(f"no domain file {text!r}")
-    else:
-        path = DOMAIN_FOLDER / f"{text}.yaml"
-        if text not in domain_names():
-            raise DomainError(f"no domain named {text!r}; {suggestion(text, domain_names())}")
-    return _load(path, severity, ())
+    return _load(_find(text, Path(), ""), severity, ())
+
+
+def _find(text: str, folder: Path, where: str) -> Path:
+    """Return the file of a domain: by its name, or by a path from `folder`."""
+    path = folder / text
+    if path.suffix.lower() in _SUFFIXES:
+        if not os.path.isfile(path):  # False, not an error, also for names that no file can have
+            kind = "is a folder, not a domain file" if os.path.isdir(path) else "no such domain file"
+            raise DomainError(f"{where}{text!r}: {kind}")
+        return path
+    if text in domain_names():
+        return DOMAIN_FOLDER / f"{text}.yaml"
+    if text and os.path.exists(path):
+        raise DomainError(f"{where}{text!r}: a domain file is a file whose name ends in .yaml or .yml")
+    raise DomainError(f"{where}no domain named {text!r}; {suggestion(text, domain_names())}")
 
 
 def _split_severity(text: str) -> tuple[str, int | None]:
@@ -144,85 +152,52 @@ def _split_severity(text: str) -> tuple[str, int | None]:
 def _load(path: Path, severity: int | None, children: tuple[Path, ...]) -> Domain:
     if path.resolve() in children:
         raise DomainError(f"{path}: extends itself")
-    raw = _read(path)
+    raw = read(path)
     base = _base(path, raw.get("extends"), (*children, path.resolve()))
-    own = dict(base.distributions) | _distributions(raw, str(path))
-    degrees = _degrees(raw, path)
-    if severity is None:
-        severity = DEFAULT_SEVERITY if degrees or path.stem not in ("nominal", "source") else 0
-    elif severity and not degrees and severity != base.severity:
-        raise DomainError(f"{path}: has no severities, so there is no {raw['name']}@{severity}")
-    if severity and degrees:
-        own |= _distributions(degrees[severity], f"{path}: severities: {severity}")
-    if severity == 0 and degrees:
-        own = dict(base.distributions)
-    family = raw.get("family", "")
-    inert = tuple(raw.get("inert_for", ()))
-    return Domain(raw["name"], severity, family, raw.get("description", ""), inert, own)
+    own = dict(base.distributions) | _distributions(
+        {key: raw[key] for key in raw if key in GROUPS}, str(path)
+    )
+    # Every degree is checked, not only the one asked for: a typo must not wait for its severity.
+    degrees = {
+        degree: _distributions(values, f"{path}: severities: {degree}")
+        for degree, values in (raw.get("severities") or {}).items()
+    }
+    only = 0 if path in _BASES else DEFAULT_SEVERITY
+    severity = only if severity is None else severity
+    if not degrees and severity != only:
+        raise DomainError(
+            f"{path}: has no severities, so there is no {raw['name']}@{severity}, only {raw['name']}@{only}"
+        )
+    if degrees:
+        own = own | degrees[severity] if severity else dict(base.distributions)
+    texts = (raw.get("family") or "", raw.get("description") or "")
+    return Domain(raw["name"], severity, *texts, tuple(raw.get("inert_for") or ()), own)
 
 
-def _base(path: Path, extends: Any, children: tuple[Path, ...]) -> Domain:
+def _base(path: Path, extends: str | None, children: tuple[Path, ...]) -> Domain:
     if extends is None:
         return Domain("defaults", 0)
-    text, severity = _split_severity(str(extends))
-    relative = path.parent / text
-    if relative.suffix in (".yaml", ".yml"):
-        if not relative.is_file():
-            raise DomainError(f"{path}: extends: no domain file {text!r}")
-        return _load(relative, severity, children)
-    if text not in domain_names():
-        raise DomainError(f"{path}: extends: no domain named {text!r}; {suggestion(text, domain_names())}")
-    return _load(DOMAIN_FOLDER / f"{text}.yaml", severity, children)
-
-
-def _read(path: Path) -> dict[str, Any]:
+    where = f"{path}: extends: "
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DomainError(f"{path}: not readable as YAML: {reason}") from None
-    if not isinstance(raw, dict):
-        raise DomainError(f"{path}: a domain file is a mapping with at least a name")
-    valid = (*_HEADER_KEYS, *GROUPS)
-    for key in raw:
-        if key not in valid:
-            raise DomainError(f"{path}: unknown key {key!r}; {suggestion(key, valid)}")
-    if not isinstance(raw.get("name"), str):
-        raise DomainError(f"{path}: name: takes a word, not {raw.get('name')!r}")
-    inert = raw.get("inert_for", [])
-    if not isinstance(inert, list) or not all(isinstance(task, str) for task in inert):
-        raise DomainError(f"{path}: inert_for: takes a list of tasks, such as [reach], not {inert!r}")
-    if raw.get("family", FAMILIES[0]) not in FAMILIES:
-        raise DomainError(f"{path}: family: {raw['family']!r}; {suggestion(raw['family'], FAMILIES)}")
-    return raw
-
-
-def _degrees(raw: dict[str, Any], path: Path) -> dict[int, Any]:
-    degrees = raw.get("severities") or {}
-    if not isinstance(degrees, dict) or (degrees and set(degrees) != {1, 2, 3, 4, 5}):
-        raise DomainError(f"{path}: severities: needs exactly the keys 1, 2, 3, 4 and 5")
-    # Every degree is checked, not only the one asked for: a typo must not wait for its severity.
-    for severity, values in degrees.items():
-        _distributions(values, f"{path}: severities: {severity}")
-    return degrees
+        text, severity = _split_severity(extends)
+    except DomainError as error:
+        raise DomainError(f"{where}{error}") from None
+    return _load(_find(text, path.parent, where), severity, children)
 
 
 def _distributions(raw: Any, where: str) -> dict[str, Distribution]:
-    """Read the parameter groups of a domain file, or of one severity."""
-    if not isinstance(raw, dict):
-        raise DomainError(f"{where}: takes parameter groups ({', '.join(GROUPS)}), not {raw!r}")
+    """Read parameter groups; one without parameters changes nothing."""
+    if not isinstance(raw, dict | None):
+        raise DomainError(f"{where}: takes parameter groups ({', '.join(GROUPS)}), not {shown(raw)}")
     found: dict[str, Distribution] = {}
-    for group, values in raw.items():
-        if group in _HEADER_KEYS and "severities" not in where:
-            continue
+    for group, values in (raw or {}).items():
         if group not in GROUPS:
-            raise DomainError(f"{where}: unknown key {group!r}; {suggestion(group, GROUPS)}")
-        if not isinstance(values, dict):
-            raise DomainError(f"{where}: {group}: takes a mapping of parameters, not {values!r}")
-        for name, value in values.items():
-            key = f"{group}.{name}"
-            if key not in FIELDS:
-                names = [item.removeprefix(f"{group}.") for item in FIELDS if item.startswith(group)]
-                raise DomainError(f"{where}: {group}: unknown key {name!r}; {suggestion(name, names)}")
-            found[key] = parse(key, value, where)
+            raise DomainError(f"{where}: {unknown_key(group, tuple(GROUPS))}")
+        if not isinstance(values, dict | None):
+            raise DomainError(f"{where}: {group}: takes a mapping of parameters, not {shown(values)}")
+        names = tuple(field.name for field in dataclasses.fields(GROUPS[group]))
+        for name, value in (values or {}).items():
+            if name not in names:
+                raise DomainError(f"{where}: {group}: {unknown_key(name, names)}")
+            found[f"{group}.{name}"] = parse(f"{group}.{name}", value, where)
     return found

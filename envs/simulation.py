@@ -8,6 +8,7 @@ from envs.native import pybullet, silenced
 
 Position = tuple[float, float, float]
 TIME_STEP_S = 1 / 240  # PyBullet's own; its contact parameters are tuned for it
+_APART_M = 20.0  # more than any body is wide
 _WHITE = (1.0, 1.0, 1.0, 1.0)  # bodies are white: colour is composed after rendering
 
 
@@ -31,6 +32,7 @@ class Simulation:
         self.client.setPhysicsEngineParameter(
             fixedTimeStep=TIME_STEP_S, numSolverIterations=20, deterministicOverlappingPairs=1
         )
+        self._homes: list[Any] = []
 
     def add_box(
         self, half_extents: Position, position: Position, mass: float = 0.0, collides: bool = True
@@ -52,6 +54,20 @@ class Simulation:
         """Advance by `substeps` of `TIME_STEP_S`."""
         for _ in range(substeps):
             self.client.stepSimulation()
+
+    def rewind(self) -> None:
+        """Put every body where it was at the first call, without any memory of contacts.
+
+        PyBullet keeps contacts, and their order, while two bodies overlap, however they are moved: an
+        episode would depend on the one before. So all bodies are taken apart for a moment.
+        """
+        unknown = range(len(self._homes), self.client.getNumBodies())
+        self._homes += [self.client.getBasePositionAndOrientation(body) for body in unknown]
+        for body, (_, quaternion) in enumerate(self._homes):
+            self.client.resetBasePositionAndOrientation(body, (0.0, _APART_M * body, _APART_M), quaternion)
+        self.client.performCollisionDetection()
+        for body, home in enumerate(self._homes):
+            self.client.resetBasePositionAndOrientation(body, *home)
 
     def close(self) -> None:
         """Free the physics server; closing twice is harmless."""

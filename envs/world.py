@@ -123,6 +123,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         task_rng, world_rng, sensing_rng = self.np_random.spawn(3)
         self.world = options.get("world") or self.domain.sample(world_rng)
         self._world_rng = world_rng
+        self.simulation.rewind()
         self.task.reset(task_rng, self.world.scene)
         self._start_robot(self.task.start_position(task_rng))
         self.camera.place(self.world.scene)
@@ -212,7 +213,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.robot.reset(joints)
 
     def _width(self, applied: NDArray[np.float64]) -> float:
-        open_m = 2 * self.robot.spec.finger_open_m
+        open_m = self.robot.spec.opening_m
         return open_m * (applied[-1] + 1) / 2 if self.task.uses_gripper else open_m
 
     def _segments(self) -> NDArray[np.uint8]:

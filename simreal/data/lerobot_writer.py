@@ -141,11 +141,11 @@ class _Writer:
         )
         arrays: dict[str, pa.Array] = {self._image_key: image}
         for name, values in self._columns(episode).items():
-            if values.ndim == 2:
-                flat = pa.array(values.ravel(), pa.float32())
-                arrays[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-            else:
-                arrays[name] = pa.array(values, pa.type_for_alias(_SCALARS[name]))
+            kind = pa.type_for_alias(_SCALARS.get(name, "float32"))
+            array = pa.array(values.ravel(), kind)
+            # A feature of shape [1] is a plain column to LeRobot, not a list of one.
+            several = values.ndim == 2 and values.shape[1] > 1
+            arrays[name] = pa.FixedSizeListArray.from_arrays(array, values.shape[1]) if several else array
         return pa.table(arrays).replace_schema_metadata(
             {"huggingface": json.dumps({"info": {"features": self._hugging_face_features()}})}
         )
@@ -157,8 +157,9 @@ class _Writer:
             ("observation.state", len(self._names.proprio)),
             ("action", len(self._names.action)),
         ):
-            value = {"dtype": "float32", "_type": "Value"}
-            features[name] = {"feature": value, "length": size, "_type": "Sequence"}
+            value: dict[str, Any] = {"dtype": "float32", "_type": "Value"}
+            vector = {"feature": value, "length": size, "_type": "Sequence"}
+            features[name] = vector if size > 1 else value
         return features | {n: {"dtype": d, "_type": "Value"} for n, d in _SCALARS.items()}
 
     def _note(self, episode: Episode) -> None:

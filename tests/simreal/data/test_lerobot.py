@@ -46,6 +46,17 @@ def test_a_round_trip_keeps_every_number(tmp_path_factory: Any, shapes: Any, see
         assert one.success == other.success
 
 
+def test_columns_are_of_the_types_that_lerobot_casts_to(dataset: Path) -> None:
+    schema = pq.read_schema(dataset / "data/chunk-000/file-000.parquet")
+    assert str(schema.field("observation.state").type) == "fixed_size_list<element: float>[2]"
+    # LeRobot's get_hf_features_from_features: what has shape [1] is a number, not a list of one.
+    assert str(schema.field("action").type) == "float"
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["observation.state"]["length"] == 2
+    assert features["action"] == {"dtype": "float32", "_type": "Value"}
+    assert list(features) == schema.names
+
+
 def test_layout_is_version_3(dataset: Path) -> None:
     info = json.loads((dataset / "meta/info.json").read_text())
     assert info["codebase_version"] == "v3.0"
