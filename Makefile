@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(PIP) --constraint constraints.txt torch==2.13.0 numpy
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -c 'import sys, pybullet; sys.exit(not pybullet.isNumpyEnabled())' >/dev/null || \
+	@$(BIN)/python -c 'import sys, pybullet; sys.exit(not pybullet.isNumpyEnabled())' >/dev/null 2>&1 || \
 		{ echo "pybullet was built without numpy: reinstall it with --no-build-isolation" >&2; exit 1; }
 	@touch $@
 
