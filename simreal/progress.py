@@ -17,7 +17,7 @@ def be_quiet(quiet: bool) -> None:
 
 def say(message: str) -> None:
     """Print a line for people, unless they asked for quiet."""
-    console.print(message)
+    console.print(message, soft_wrap=True)
 
 
 @contextlib.contextmanager
