@@ -7,7 +7,8 @@ from policies import PolicyBundle
 from simreal.data.demonstrations import demonstrate
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.data.lerobot_writer import DatasetNames, write_dataset
-from simreal.errors import SimrealError
+from simreal.errors import SimrealError, at_least
+from simreal.foreign import is_ours
 from simreal.progress import progress
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
@@ -21,9 +22,12 @@ def collect(
     Raises:
         SimrealError: if the expert cannot act there, or fails too often.
     """
-    if demos < 1:
-        raise SimrealError(f"--demos {demos}: at least one demonstration is needed")
+    at_least(1, demos=demos)
     env = target.open(privileged=True)
+    if not is_ours(env):
+        raise SimrealError(
+            f"{target.label}: the expert needs privileged state, which only simreal's worlds give"
+        )
     world: Any = env.unwrapped
     names = DatasetNames(
         world.proprio_order, world.action_order, world.task.description, world.robot.spec.name

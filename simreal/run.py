@@ -9,7 +9,7 @@ from policies import PolicyBundle
 from simreal.adapt import adapted_bundle
 from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
-from simreal.errors import SimrealError
+from simreal.errors import SimrealError, at_least
 from simreal.evaluate import evaluate
 from simreal.presets import PRESETS, Preset, Sizes
 from simreal.pretrain import PretrainConfig, PretrainResult
@@ -59,6 +59,7 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     target = parse_target(config.target, config.env)
     for name in config.method:
         method(name)
+    at_least(1, demos=config.demos, seeds=config.seeds, episodes=config.episodes)
     if overwrite:
         clear(out)
     source = _pretrain(config, sizes, out, seed, resume)
@@ -115,8 +116,8 @@ def _check_request(
         source_data=out / "source",
         source_domain=source_domain(bundle),
         methods=config.method,
-        demos=config.demos or sizes.demos,
-        seeds=config.seeds or sizes.seeds,
+        demos=sizes.demos if config.demos is None else config.demos,
+        seeds=sizes.seeds if config.seeds is None else config.seeds,
         episodes=sizes.check_episodes,
         updates=sizes.updates,
         most_updates=sizes.tuning_updates,
@@ -135,7 +136,8 @@ def _evaluate(
     names = ["nominal", config.target, *FURTHER_DOMAINS]
     targets = [parse_target(name, config.env) for name in dict.fromkeys(names)]
     policies = {"zero-shot": bundle.policy, config.method[0]: adapted.policy}
-    return evaluate(policies, targets, config.episodes or sizes.evaluation_episodes, seed)
+    episodes = sizes.evaluation_episodes if config.episodes is None else config.episodes
+    return evaluate(policies, targets, episodes, seed)
 
 
 def clear(out: Path) -> None:

@@ -9,6 +9,7 @@ from simreal import evaluate as evaluating
 from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
 from simreal.commands.common import Common
+from simreal.errors import at_least
 from simreal.presets import PRESETS, Preset
 from simreal.progress import say
 from simreal.results import EvaluationRow
@@ -30,6 +31,7 @@ class Evaluate(Common):
 
     def work(self) -> dict[str, Any]:
         """Evaluate, and print a table."""
+        at_least(1, episodes=self.episodes)
         bundles = {str(path): load_bundle(path) for path in self.policy}
         first = next(iter(bundles.values()))
         targets = _targets(self.target, self.severity, first.manifest.env_id)
@@ -71,6 +73,7 @@ class Check(Common):
 
     def work(self) -> dict[str, Any]:
         """Check, and print every verdict."""
+        at_least(1, demos=self.demos, seeds=self.seeds, episodes=self.episodes)
         bundle, teacher = load_bundle(self.policy), load_bundle(self.teacher)
         target = parse_target(self.target, bundle.manifest.env_id)
         check_spaces(target, bundle.manifest)
@@ -82,9 +85,9 @@ class Check(Common):
             source_data=None if self.source is None else self.source / "source",
             source_domain=source_domain(bundle),
             methods=self.method,
-            demos=self.demos or sizes.demos,
-            seeds=self.seeds or sizes.seeds,
-            episodes=self.episodes or sizes.check_episodes,
+            demos=sizes.demos if self.demos is None else self.demos,
+            seeds=sizes.seeds if self.seeds is None else self.seeds,
+            episodes=sizes.check_episodes if self.episodes is None else self.episodes,
             updates=sizes.updates,
             most_updates=sizes.tuning_updates,
             seed=self.seed,

@@ -57,7 +57,8 @@ class Adapt(Common):
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
-        method(self.method)
+        if "source data" in method(self.method).needs and self.source is None:
+            raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
         bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")

@@ -71,6 +71,10 @@ def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
         (["evaluate", "--policy", "nowhere"], "no such bundle folder"),
         (["adapt", "--policy", "nowhere", "--method", "finetun"], "did you mean 'finetune'"),
         (["report"], "no finished run"),
+        (["run", "--seeds", "-1"], "--seeds -1: must be at least 1"),
+        (["evaluate", "--episodes", "0"], "--episodes 0: must be at least 1"),
+        (["check", "--demos", "0"], "--demos 0: must be at least 1"),
+        (["adapt", "--method", "cotrain"], "needs source data: give --source RUN"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, capsys) -> None:
@@ -78,6 +82,12 @@ def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, c
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert words in message
     assert not (tmp_path / "x").exists()
+
+
+def test_foreign_worlds_have_no_expert(smoke_run: Path, tmp_path: Path, capsys) -> None:
+    expert = ["--policy", str(smoke_run / "teacher"), "--target", "Pendulum-v1"]
+    assert main(["collect", *expert, "--out", str(tmp_path / "x")]) == 2
+    assert "only simreal's worlds" in capsys.readouterr().err
 
 
 def test_methods_as_json(capsys) -> None:
