@@ -27,7 +27,7 @@ WINDOW = 5  # decisions: a quarter of a second at 20 Hz
 _EXPLAINED = 0.95
 _SMALLEST = 1e-6  # variances below are rounding, not spread
 
-Rows = NDArray[np.floating[Any]]
+Rows = NDArray[Any]
 
 
 @dataclass(frozen=True)
