@@ -19,7 +19,7 @@ class Kinematics:
 
     def __init__(self, spec: RobotSpec) -> None:
         self._client: Any = connect()
-        self._spec = spec
+        self._spec, self.joint_names = spec, spec.joint_names
         self._body = self._client.loadURDF(str(low_polygon_urdf(spec)), useFixedBase=True)
         info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]
         self.lower_rad = np.array([joint[8] for joint in info])
