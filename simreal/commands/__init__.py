@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from simreal.commands.common import Common
-from simreal.commands.deploy import Export
+from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
 from simreal.commands.show import Doctor, Report
 from simreal.commands.train import Import, Pretrain, Run
@@ -20,6 +20,7 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "evaluate": Evaluate,
     "check": Check,
     "export": Export,
+    "deploy": Deploy,
     "methods": Methods,
     "report": Report,
     "doctor": Doctor,

@@ -1,13 +1,13 @@
 """From an observation to joint targets: the policy, what its action means, and its drift watch."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.controller import Controller
 from simreal.deploy.config import LoopConfig
+from simreal.deploy.drift import DriftWatch
 from simreal.deploy.fit import robot_spec
 from simreal.deploy.robot_side import Seen, one_line
 from simreal.deploy.runtime import Runtime, unit_action
@@ -76,10 +76,6 @@ class Decider:
         return float(self._watch.update(feature, seen.policy["proprio"]))
 
 
-def _watch(runtime: Runtime) -> Any:
+def _watch(runtime: Runtime) -> DriftWatch | None:
     """Return the drift watch of an exported policy, if it has one."""
-    if runtime.drift is None:
-        return None
-    from simreal.deploy.drift import DriftWatch
-
-    return DriftWatch(runtime.drift)
+    return None if runtime.drift is None else DriftWatch(runtime.drift)

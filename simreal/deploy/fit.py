@@ -49,12 +49,21 @@ def check_fit(
     controller: Controller,
     mapping: Mapping,
     robot: Robot,
+    period_s: float,
     override: str | None = None,
 ) -> list[str]:
     """Refuse a bundle that does not fit a robot, and return what was overridden.
 
     Spaces, units and joint order cannot be overridden: there is nothing right to send. A rate or a negative
     verdict can, in words that say why.
+
+    Args:
+        manifest: Of the bundle.
+        controller: Of the policy's robot.
+        mapping: Which key of the robot is which joint.
+        robot: What will be moved.
+        period_s: Time between two decisions in the loop, seconds.
+        override: Words of somebody who wants it all the same.
 
     Raises:
         SimrealError: naming what differs and what would be right.
@@ -63,7 +72,8 @@ def check_fit(
     _check_action(manifest, controller)
     mapping.check(robot)
     _check_camera(manifest, mapping, robot)
-    objections = [text for text in (_rate(manifest, robot), _verdict(manifest)) if text]
+    periods = {"the loop": period_s, f"robot {robot.name!r}": getattr(robot, "control_period_s", period_s)}
+    objections = [text for text in (_rate(manifest, periods), _verdict(manifest)) if text]
     if objections and not (override and override.strip()):
         raise SimrealError(f'{objections[0]}; to run it all the same, say why: --override "..."')
     return objections
@@ -124,12 +134,12 @@ def _check_camera(manifest: BundleManifest, mapping: Mapping, robot: Robot) -> N
         )
 
 
-def _rate(manifest: BundleManifest, robot: Robot) -> str | None:
-    period = getattr(robot, "control_period_s", None)
+def _rate(manifest: BundleManifest, periods: dict[str, float]) -> str | None:
     wanted = manifest.control_period_s
-    if period is None or abs(period - wanted) <= _RATE_TOLERANCE * wanted:
-        return None
-    return f"rate: the bundle acts every {wanted:g} s, robot {robot.name!r} every {period:g} s"
+    for who, period_s in periods.items():
+        if abs(period_s - wanted) > _RATE_TOLERANCE * wanted:
+            return f"rate: the bundle acts at {1 / wanted:g} Hz, {who} at {1 / period_s:g} Hz"
+    return None
 
 
 def _verdict(manifest: BundleManifest) -> str | None:

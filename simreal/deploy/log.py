@@ -10,6 +10,7 @@ by line.
 import csv
 import math
 import queue
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from policies import BundleManifest
-from simreal.deploy.states import Transition
+from simreal.deploy.braking import Array
+from simreal.deploy.deciding import Choice
+from simreal.deploy.robot_side import Seen
+from simreal.deploy.safety import Filtered
+from simreal.deploy.states import State, Transition
 
 FLUSH_S = 5.0
 
@@ -32,33 +37,39 @@ class Tick:
     """One command period."""
 
     time_s: float
-    """Monotonic clock."""
+    """Monotonic clock, when the command had been sent."""
     lateness_s: float
     work_s: float
-    age_s: float
-    """Of the observation when the command was sent."""
+    """From the tick's begin until then."""
     episode: int
     step: int
     """Decisions of this episode so far."""
-    state: str
-    decided: bool
-    """Whether the policy decided in this tick; only then are there action, proprio and image."""
-    commanded_rad: NDArray[np.float64]
-    """What the policy wanted; NaN if nothing."""
-    filtered_rad: NDArray[np.float64]
-    """What the safety filter made of it."""
-    sent_rad: NDArray[np.float64]
+    state: State
+    seen: Seen
+    choice: Choice | None
+    """What the policy decided in this tick; only then are action, proprio and image logged."""
+    commanded_rad: Array
+    """What was wanted; NaN if nothing."""
+    filtered: Filtered
+    sent_rad: Array
     """What the robot says it was sent."""
-    observed_rad: NDArray[np.float64]
-    width_m: float
-    drift: float
-    """Distance from the training distribution; NaN without a drift watch."""
-    changed: str
-    """The limits that kept filtered from commanded, separated by commas."""
-    action: NDArray[np.float64]
-    """(A,), in [-1, 1]."""
-    proprio: NDArray[np.float32]
-    image: NDArray[np.uint8] | None
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the log."""
+        seen, choice = self.seen, self.choice
+        own = ("time_s", "lateness_s", "work_s", "episode", "step", "state", "commanded_rad", "sent_rad")
+        return {name: getattr(self, name) for name in own} | {
+            "age_s": self.time_s - seen.time_s,
+            "width_m": seen.width_m,
+            "observed_rad": seen.joints_rad,
+            "filtered_rad": self.filtered.sent,
+            "changed": ",".join(self.filtered.changed),
+            "decided": choice is not None,
+            "drift": np.nan if choice is None else choice.drift,
+            "action": np.nan if choice is None else choice.action,
+            "proprio": seen.policy["proprio"],
+            "image": seen.policy.get("image", 0),
+        }
 
 
 @dataclass(frozen=True)
@@ -127,9 +138,8 @@ class Log:
             self.dropped += 1
             return
         row = self._buffer[self._used]
-        for name in self._buffer.dtype.names or ():
-            value = getattr(tick, name)
-            row[name] = 0 if value is None else value
+        for name, value in tick.row().items():
+            row[name] = value
         self._used += 1
         if self._used == self._size:
             self._hand_over()
@@ -157,6 +167,14 @@ class Log:
                 scratch.replace(path)
                 self._part += 1
             self._free.put(buffer)
+
+
+def clear_log(folder: Path) -> None:
+    """Remove an earlier log, and nothing else."""
+    for name in ("ticks", "dataset"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("transitions.csv", "episodes.csv"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _lines(path: Path, head: str) -> TextIO:

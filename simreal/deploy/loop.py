@@ -22,30 +22,24 @@ from acting; only the robot's side can help there. A decision on an observation 
 `max_age_s` by the time it would be sent is dropped.
 """
 
-import gc
-import sys
-from collections import Counter
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from envs.controller import Controller
 from simreal.deploy.braking import Array
-from simreal.deploy.clock import Clock
+from simreal.deploy.clock import Clock, punctual
 from simreal.deploy.config import LoopConfig
 from simreal.deploy.deciding import Choice, Decider, PolicyError
 from simreal.deploy.log import Episode, Log, Tick
-from simreal.deploy.reference import Line, Ramp
 from simreal.deploy.robot import Mapping, Robot
 from simreal.deploy.robot_side import BadObservationError, LostRobotError, RobotSide, Seen, one_line
 from simreal.deploy.runtime import Runtime
 from simreal.deploy.safety import Filtered, SafetyFilter
 from simreal.deploy.states import State, Transition
+from simreal.deploy.steering import Steering
 from simreal.deploy.supervisor import Supervisor
 from simreal.errors import SimrealError
-
-_SWITCH_S = 2e-4  # how long another thread may keep the interpreter from a tick that is due
 
 
 class ControlLoop:
@@ -67,28 +61,18 @@ class ControlLoop:
     ) -> None:
         """Put the parts together; nothing is sent before `start`.
 
-        Args:
-            robot: Connected.
-            mapping: Which key is which joint.
-            runtime: The policy.
-            controller: What turns its actions into joint targets.
-            safety: Filter at the command period: the control period over `config.command_multiple`.
-            clock: At the same period.
-            config: How to behave.
-            log: Where every tick goes.
+        `safety` and `clock` have the command period: the control period over `config.command_multiple`.
         """
         self.safety, self.clock, self.config = safety, clock, config
         self.supervisor = Supervisor(clock, config, self._on_transition)
-        self.changed: Counter[str] = Counter()
-        """How many commands each limit changed."""
         self.stale_decisions = 0
         """Dropped, because they came too late to be sent."""
         self.choice: Choice | None = None
         """What the policy decided in this tick, if it is acted on."""
+        self._steering = Steering(safety, config)
         self._log, self._decider = log, Decider(runtime, controller, config)
         self._side = RobotSide(robot, mapping, runtime.manifest, controller.kinematics)
         self._oldest_s = config.oldest_s(runtime.manifest.control_period_s)
-        self._no_action = np.full(runtime.manifest.action.shape, np.nan)
         self._phase, self._episode, self._steps = 0, -1, 0
 
     @property
@@ -96,21 +80,21 @@ class ControlLoop:
         """Return what the loop is doing."""
         return self.supervisor.state
 
+    @property
+    def changed(self) -> dict[str, int]:
+        """Return how many commands each limit changed."""
+        return dict(self._steering.changed)
+
     def __enter__(self) -> "ControlLoop":
+        self._held = contextlib.ExitStack()
+        self._held.callback(self.supervisor.signals.restore)
         self.supervisor.signals.install()
-        self._switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        gc.collect()
-        gc.freeze()  # what exists by now lives as long as the loop: collections need not look at it
+        self._held.enter_context(punctual())
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
+        with self._held:
             self.stop("left" if error is None else f"{kind.__name__} outside the loop")
-        finally:
-            gc.unfreeze()
-            sys.setswitchinterval(self._switch_s)
-            self.supervisor.signals.restore()
 
     def start(self) -> None:
         """Look, ask the policy once, and begin to move to the start pose.
@@ -123,7 +107,7 @@ class ControlLoop:
             self._decider.decide(self._seen)  # the first decision is slow: better now than in the loop
         except (LostRobotError, BadObservationError, PolicyError) as error:
             raise SimrealError(f"cannot start: {one_line(error)}") from None
-        self._ramp_from(self._seen.joints_rad, "start")
+        self._ramp("start", self._seen.joints_rad)
 
     def restart(self, cause: str, placed: bool = False) -> None:
         """Go back to the start pose for another episode, after one that ended in `running`.
@@ -134,7 +118,7 @@ class ControlLoop:
         """
         self._look()
         if self.state is State.RUNNING:
-            self._ramp_from(self._seen.joints_rad if placed else None, cause)
+            self._ramp(cause, self._seen.joints_rad if placed else None)
 
     def run(self, steps: int | None = None, done: Callable[[], bool] = lambda: False) -> Episode:
         """Run an episode: go to the start pose, wait until `ready`, and let the policy act.
@@ -163,9 +147,13 @@ class ControlLoop:
         while not self.supervisor.stopped:
             self._tick()
 
+    def lose(self, error: Exception) -> None:
+        """Give the robot up for lost."""
+        self.supervisor.go(State.STOPPED, f"lost robot: {one_line(error)}")
+
     def _follow_states(self) -> None:
         """From ramp to armed to running, where nothing is in the way."""
-        if self.state is State.RAMP and self._ramp.arrived(self.safety.sent, self._seen.joints_rad):
+        if self.state is State.RAMP and self._steering.arrived(self._seen.joints_rad):
             self.supervisor.go(State.ARMED, "at the start pose")
         if self.state is State.ARMED and self.config.ready():
             self._act("go")
@@ -181,13 +169,13 @@ class ControlLoop:
         self.supervisor.leave_hold(self.safety.at_rest)
         if self.supervisor.stopped:
             return
-        commanded, filtered = self._command()
+        wanted, filtered = self._steering.command(self.state, self._phase, self._seen.joints_rad)
         try:
             sent = self._side.send(filtered.sent, None if self.choice is None else self.choice.width_m)
         except LostRobotError as error:
-            self.supervisor.go(State.STOPPED, f"lost robot: {one_line(error)}")
+            self.lose(error)
             return
-        self._note(lateness, began, commanded, filtered, sent)
+        self._note(lateness, began, wanted, filtered, sent)
         self._phase = (self._phase + 1) % self.config.command_multiple
 
     def _look(self) -> None:
@@ -196,7 +184,7 @@ class ControlLoop:
         try:
             self._seen = self._side.observe(self.clock.now(), self._oldest_s)
         except LostRobotError as error:
-            self.supervisor.go(State.STOPPED, f"lost robot: {one_line(error)}")
+            self.lose(error)
         except BadObservationError as error:
             self._problem = one_line(error)
 
@@ -204,15 +192,15 @@ class ControlLoop:
         """Decide, if the policy is at work or may be again, and draw the consequences."""
         if self._problem is None and self.supervisor.wants_decision:
             self._problem = self._decide()
-        if self.state is State.RAMP and self.supervisor.in_state_s > self._ramp.seconds:
+        if self.state is State.RAMP and self._steering.overdue(self.supervisor.in_state_s):
             self.supervisor.doom("the arm did not arrive at the start pose")
         if self._problem is not None:
             self.supervisor.hold(self._problem)
         elif (back := self.supervisor.recovered()) is not None:
             cause = f"good observations for {self.config.recover_s:g} s"
-            self._act(cause) if back is State.RUNNING else self._ramp_from(None, cause)
+            self._act(cause) if back is State.RUNNING else self._ramp(cause)
         if self.state is State.RUNNING:
-            self._line.aim(None if self.choice is None else self.choice.targets_rad)
+            self._steering.aim(None if self.choice is None else self.choice.targets_rad)
             self._steps += self.choice is not None
 
     def _decide(self) -> str | None:
@@ -234,49 +222,29 @@ class ControlLoop:
         return None
 
     def _act(self, cause: str) -> None:
-        """Let the policy act, from what is sent now."""
-        self._line = Line(self.safety.sent, self.config.command_multiple)
+        """Let the policy act."""
+        self._steering.act()
         self.supervisor.go(State.RUNNING, cause)
 
-    def _ramp_from(self, joints_rad: Array | None, cause: str) -> None:
-        """Begin to ramp: from an arm at rest at these joints, or from what is sent."""
-        if joints_rad is not None:
-            self.safety.reset(joints_rad)
+    def _ramp(self, cause: str, placed_at: Array | None = None) -> None:
+        """Begin to ramp; from an arm at rest at `placed_at`, if it has been put there."""
+        if placed_at is not None:
+            self._steering.start(placed_at)
             self.clock.start()
             self._phase = 0
-        goal = None if self.config.start_pose_rad is None else np.array(self.config.start_pose_rad)
-        speed, period_s = self.config.ramp_speed_rad_s, self.safety.period_s
-        self._ramp = Ramp(goal, self.safety.sent, speed, period_s)
+        self._steering.ramp()
         self.supervisor.go(State.RAMP, cause)
 
-    def _command(self) -> tuple[Array, Filtered]:
-        """Return what is wanted now (NaN for nothing), and what the filter makes of it."""
-        if self.state is State.HOLD:
-            return np.full_like(self.safety.sent, np.nan), Filtered(self.safety.brake(), ())
-        if self.state is State.RUNNING:
-            reference = self._line.at(self._phase)
-        else:
-            reference = self._ramp.next() if self.state is State.RAMP else self._ramp.goal
-        filtered = self.safety.filter(reference, self._seen.joints_rad)
-        self.changed.update(filtered.changed)
-        return self._line.target if self.state is State.RUNNING else reference, filtered
-
-    def _note(self, lateness: float, began: float, commanded: Array, filtered: Filtered, sent: Array) -> None:
+    def _note(self, lateness: float, began: float, wanted: Array, filtered: Filtered, sent: Array) -> None:
         """Count and log a tick."""
-        now, seen, choice = self.clock.now(), self._seen, self.choice
-        self.clock.timing.work.add(now - began)
-        self.clock.timing.age.add(now - seen.time_s)
-        if self._log is None:
-            return
-        self._log.add(Tick(
-            time_s=now, lateness_s=lateness, work_s=now - began, age_s=now - seen.time_s,
-            episode=self._episode, step=self._steps, state=self.state, decided=choice is not None,
-            commanded_rad=commanded, filtered_rad=filtered.sent, sent_rad=sent,
-            observed_rad=seen.joints_rad, width_m=seen.width_m,
-            drift=float("nan") if choice is None else choice.drift, changed=",".join(filtered.changed),
-            action=self._no_action if choice is None else choice.action,
-            proprio=seen.policy["proprio"], image=seen.policy.get("image"),
-        ))  # fmt: skip
+        now, timing = self.clock.now(), self.clock.timing
+        timing.work.add(now - began)
+        timing.age.add(now - self._seen.time_s)
+        if self._log is not None:
+            self._log.add(Tick(
+                now, lateness, now - began, self._episode, self._steps, self.state,
+                self._seen, self.choice, wanted, filtered, sent,
+            ))  # fmt: skip
 
     def _on_transition(self, change: Transition) -> None:
         if self._log is not None:

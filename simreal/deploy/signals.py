@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-_NAMES = {signal.SIGINT: "ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {signal.SIGINT: "ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Signals:
@@ -17,7 +17,7 @@ class Signals:
     def install(self) -> None:
         """Take over; outside the main thread, where Python allows no handlers, nothing happens."""
         try:
-            for number in _NAMES:
+            for number in NAMES:
                 self._before[number] = signal.signal(number, self._note)
         except ValueError:
             self._before = {}
@@ -29,4 +29,4 @@ class Signals:
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.count, self.name = self.count + 1, _NAMES[signal.Signals(number)]
+        self.count, self.name = self.count + 1, NAMES[signal.Signals(number)]

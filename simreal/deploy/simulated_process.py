@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+import cv2
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 import envs
 from envs.physics import substeps
-from simreal import workers
 from simreal.deploy.newest import Newest
 
 Pacing = Literal["real-time", "lock-step"]
@@ -54,7 +54,7 @@ def layout(joints: int, image_size: int) -> np.dtype[Any]:
 def serve(config: WorldConfig, connection: Connection, memory: Any) -> None:
     """Run a world until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the loop to handle
-    workers.set_threads(1)
+    cv2.setNumThreads(1)
     world = _World(config, memory)
     connection.send_bytes(DONE)
     try:
