@@ -20,17 +20,33 @@ class Kinematics:
 
     def __init__(self, spec: RobotSpec) -> None:
         self._client: Any = connect()
-        self._spec = spec
+        self._spec, self.joint_names = spec, spec.joint_names
         self._body = load_robot(self._client, spec)
         info = [self._client.getJointInfo(self._body, joint) for joint in spec.arm_joints]
         self.lower_rad = np.array([joint[8] for joint in info])
         self.upper_rad = np.array([joint[9] for joint in info])
+        self._origins, self._turns, self._tip = self._screws(info)
 
     def forward(self, joints_rad: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gripper's position (3,), metres in the base frame."""
         self._set(joints_rad)
         state = self._client.getLinkState(self._body, self._spec.gripper_link, computeForwardKinematics=1)
         return np.add(state[4], turned(self._client, state[5], self._spec.gripper_offset_m))
+
+    def forward_many(self, joints_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gripper's positions (..., 3), metres, for joint positions (..., n) at once.
+
+        Product of exponentials (Lynch & Park 2017, Modern Robotics, 4.1): the gripper at zero is turned
+        about each joint's axis at zero, the last joint first.
+        """
+        position = np.broadcast_to(self._tip, (*joints_rad.shape[:-1], 3))
+        sines, cosines = np.sin(joints_rad), np.cos(joints_rad)
+        for joint in reversed(range(joints_rad.shape[-1])):
+            arm = position - self._origins[joint]
+            across = arm @ self._turns[joint].T  # Rodrigues: K r, and K K r
+            position = position + sines[..., joint, None] * across
+            position = position + (1 - cosines[..., joint, None]) * (across @ self._turns[joint].T)
+        return position
 
     def inverse(
         self, joints_rad: NDArray[np.float64], position_m: NDArray[np.float64]
@@ -47,6 +63,21 @@ class Kinematics:
         """Free the kinematic model."""
         if self._client.isConnected():
             self._client.disconnect()
+
+    def _screws(
+        self, info: list[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return, at zero joint positions, each joint's origin and cross-product matrix, and the gripper."""
+        self._set(np.zeros(len(info)))
+        origins, turns = [], []
+        for joint, entry in zip(self._spec.arm_joints, info, strict=True):
+            state = self._client.getLinkState(self._body, joint, computeForwardKinematics=1)
+            rotation = np.reshape(self._client.getMatrixFromQuaternion(state[5]), (3, 3))
+            x, y, z = rotation @ np.array(entry[13])
+            origins.append(state[4])
+            turns.append([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        tip = self.forward(np.zeros(len(self._spec.arm_joints)))
+        return np.array(origins), np.array(turns), tip
 
     def _set(self, joints_rad: NDArray[np.float64]) -> None:
         for joint, value in zip(self._spec.arm_joints, joints_rad, strict=True):

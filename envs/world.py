@@ -131,7 +131,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.sensing = Sensing(self.world.sensing, sensing_rng)
         self._last_image: NDArray[np.uint8] | None = None
         self._layers: Layers | None = None  # rendered once a step, at most
-        return self._observe(), {"success": False}
+        return self.observe(), {"success": False}
 
     def step(
         self, action: NDArray[np.float32]
@@ -143,12 +143,30 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             motion *= self.world.dynamics.action_gain
         targets = self.controller.joint_targets(self._measured_rad, motion)
         self.robot.command(targets, self._width(applied))
-        self.simulation.step(substeps(self.world.dynamics, self.control_period_s))
-        self._layers = None
+        self.advance(substeps(self.world.dynamics, self.control_period_s))
         if self._appearance_every == "step":
             self._redraw_appearance()
         reward, success = self.task.reward(self.robot)
-        return self._observe(), reward, success and self._ends_at_success, False, {"success": success}
+        return self.observe(), reward, success and self._ends_at_success, False, {"success": success}
+
+    def advance(self, count: int) -> None:
+        """Let the physics go on by `count` steps, as the servos were last commanded."""
+        self.simulation.step(count)
+        self._layers = None
+
+    def observe(self) -> Observation:
+        """Return what the sensors give now, and let their delays move on by one step."""
+        observation: Observation = {}
+        if self._image:
+            observation["image"] = self._frame()
+        self._measured_rad = self.sensing.joint_positions(self.robot.joint_positions())
+        position = self.controller.kinematics.forward(self._measured_rad)
+        proprio = [*self._measured_rad, *position, self.robot.gripper_width()]
+        observation["proprio"] = np.asarray(proprio, dtype=np.float32)
+        delayed = dict(self.sensing.delayed_observation(observation))
+        if self._privileged:
+            delayed["privileged"] = self.task.privileged(self.robot)
+        return delayed
 
     def render_layers(self, size: int | None = None) -> Layers:
         """Return the layers of the present moment, before any colour, delay or dropped frame."""
@@ -175,19 +193,6 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Free the simulation."""
         self.simulation.close()
         self.controller.kinematics.close()
-
-    def _observe(self) -> Observation:
-        observation: Observation = {}
-        if self._image:
-            observation["image"] = self._frame()
-        self._measured_rad = self.sensing.joint_positions(self.robot.joint_positions())
-        position = self.controller.kinematics.forward(self._measured_rad)
-        proprio = [*self._measured_rad, *position, self.robot.gripper_width()]
-        observation["proprio"] = np.asarray(proprio, dtype=np.float32)
-        delayed = dict(self.sensing.delayed_observation(observation))
-        if self._privileged:
-            delayed["privileged"] = self.task.privileged(self.robot)
-        return delayed
 
     def _frame(self) -> NDArray[np.uint8]:
         """Return a new frame, or the last one again when it is dropped."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from simreal.commands.common import Common
+from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
 from simreal.commands.show import Doctor, Report
 from simreal.commands.train import Import, Pretrain, Run
@@ -18,6 +19,8 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "adapt": Adapt,
     "evaluate": Evaluate,
     "check": Check,
+    "export": Export,
+    "deploy": Deploy,
     "methods": Methods,
     "report": Report,
     "doctor": Doctor,

@@ -91,10 +91,34 @@ class SourceData:
         indices = np.sort(rng.integers(self.count, size=size))
         return self.compose(indices, domain, rng)
 
-    def compose(self, indices: NDArray[np.int64], domain: Domain, rng: np.random.Generator) -> Batch:
-        """Return the frames at `indices`, each with an appearance of its own."""
+    def episodes(self) -> list[NDArray[np.int64]]:
+        """Return the indices of the frames of each episode, in order of time.
+
+        Goal and camera are drawn at a reset and stay for the episode.
+        """
+        drawn = np.hstack([self._arrays[name][: self.count] for name in ("goal_position", "camera")])
+        starts = np.flatnonzero(np.any(drawn[1:] != drawn[:-1], axis=1)) + 1
+        return np.split(np.arange(self.count), starts)
+
+    def compose(
+        self,
+        indices: NDArray[np.int64],
+        domain: Domain,
+        rng: np.random.Generator,
+        shared: NDArray[np.int64] | None = None,
+    ) -> Batch:
+        """Return the frames at `indices`, each with an appearance of its own.
+
+        Args:
+            indices: (N,) which frames.
+            domain: Where appearances are drawn.
+            rng: The only source of randomness.
+            shared: (N,) numbers from 0; frames of one number get one appearance, as in an episode.
+        """
         layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
-        columns = domain.sample_columns(rng, len(indices))
+        columns = domain.sample_columns(rng, len(indices) if shared is None else int(shared.max()) + 1)
+        if shared is not None:
+            columns = {name: column[shared] for name, column in columns.items()}
         image = compose(layers, Appearance(columns, noise_offsets(rng, len(indices))))
         proprio = torch.from_numpy(self._arrays["proprio"][indices])
         goal = (self._arrays["goal_position"][indices] - GOAL_CENTRE_M) / GOAL_SCALE_M

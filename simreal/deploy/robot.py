@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from simreal.deploy.reading import load_yaml, mapping, number
 from simreal.errors import SimrealError, nearest
 
 Features = dict[str, Any]
@@ -103,8 +103,8 @@ class Mapping:
         Raises:
             SimrealError: naming file, key, value and the nearest valid key.
         """
-        raw = _mapping(path, _load(path), "", ("joints", "gripper", "camera"))
-        joints = _mapping(path, raw.get("joints"), "joints", joint_names)
+        raw = mapping(path, load_yaml(path, "mapping"), "", ("joints", "gripper", "camera"))
+        joints = mapping(path, raw.get("joints"), "joints", joint_names)
         if missing := [name for name in joint_names if name not in joints]:
             raise SimrealError(f"{path}: joints: no entry for {', '.join(missing)}")
         channels = {name: _channel(path, joints[name], f"joints: {name}", "rad") for name in joint_names}
@@ -145,29 +145,10 @@ class Mapping:
         return values
 
 
-def _load(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SimrealError(f"no mapping file {str(path)!r}") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SimrealError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-
-
-def _mapping(path: Path, raw: Any, where: str, valid: tuple[str, ...]) -> dict[str, Any]:
-    prefix = f"{path}: {where}: " if where else f"{path}: "
-    if not isinstance(raw, dict):
-        raise SimrealError(f"{prefix}takes a mapping, not {raw!r}")
-    for key in raw:
-        if key not in valid:
-            raise SimrealError(f"{prefix}unknown key {key!r}; {nearest(str(key), valid)}")
-    return raw
-
-
 def _channel(path: Path, raw: Any, where: str, unit: Unit) -> Channel:
     """Read a channel: a key alone, or a mapping with key, unit, sign and offset."""
     entry = {"key": raw} if isinstance(raw, str) else raw
-    values = {"unit": unit} | _mapping(path, entry, where, ("key", "unit", "sign", "offset"))
+    values = {"unit": unit} | mapping(path, entry, where, ("key", "unit", "sign", "offset"))
     units = ("rad", "deg") if unit == "rad" else ("m", "mm")
     if not isinstance(values.get("key"), str):
         raise SimrealError(f"{path}: {where}: key: takes the robot's name of it, not {values.get('key')!r}")
@@ -177,7 +158,5 @@ def _channel(path: Path, raw: Any, where: str, unit: Unit) -> Channel:
         )
     if values.get("sign", 1) not in (1, -1):
         raise SimrealError(f"{path}: {where}: sign: takes 1 or -1, not {values['sign']!r}")
-    offset = values.get("offset", 0.0)
-    if isinstance(offset, bool) or not isinstance(offset, int | float) or not math.isfinite(offset):
-        raise SimrealError(f"{path}: {where}: offset: takes a number, not {offset!r}")
-    return Channel(values["key"], values["unit"], values.get("sign", 1), float(offset))
+    offset = number(path, values.get("offset", 0.0), f"{where}: offset")
+    return Channel(values["key"], values["unit"], values.get("sign", 1), offset)

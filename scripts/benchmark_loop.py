@@ -1,0 +1,97 @@
+"""Figures of the control loop: python scripts/benchmark_loop.py --policy BUNDLE.
+
+Each section measures one part and names its figures; `--sections` picks some.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import tyro
+
+import envs  # noqa: F401  registers the ids
+from policies import Policy, PolicyBundle
+from simreal import workers
+from simreal.bundles import describe, load_bundle
+from simreal.deploy.runtime import OnnxRuntime, Runtime, TorchRuntime
+from simreal.export import export
+from simreal.pretrain.architecture import student_config
+from simreal.results import write_result
+
+ENV_ID = "simreal/PandaReach-v0"
+ROUNDS = 20  # both runtimes by turns, so that a busy moment of the machine meets both
+
+
+@dataclass
+class Options:
+    """What to measure."""
+
+    policy: Path | None = None
+    """Bundle; an untrained one of the usual 64x64 architecture by default: as fast as a trained one."""
+    decisions: int = 20_000
+    """Of each runtime, in all rounds together."""
+    sections: tuple[str, ...] = ("inference",)
+    json: Path | None = None
+    """Write the figures there as JSON."""
+
+
+def inference(options: Options) -> dict[str, float]:
+    """Measure one decision in onnxruntime and in torch, one thread each: milliseconds and their ratio."""
+    workers.set_threads(1)
+    bundle = load_bundle(options.policy) if options.policy else untrained()
+    with tempfile.TemporaryDirectory() as folder:
+        model = export(bundle, Path(folder) / "policy.onnx", None, 0.01).model
+        runtimes: dict[str, Runtime] = {"onnx": OnnxRuntime(model), "torch": TorchRuntime(bundle)}
+    count = max(10, options.decisions // ROUNDS)
+    rounds = [{name: durations(runtime, count) for name, runtime in runtimes.items()} for _ in range(ROUNDS)]
+    figures: dict[str, float] = {}
+    for name in runtimes:
+        found = 1e3 * np.concatenate([part[name] for part in rounds])
+        for label, quantile in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999)):
+            figures[f"{name}_{label}_ms"] = float(np.quantile(found, quantile))
+    figures["torch_over_onnx"] = figures["torch_p50_ms"] / figures["onnx_p50_ms"]
+    return figures
+
+
+def durations(runtime: Runtime, count: int) -> np.ndarray:
+    """Return the seconds (count,) that decisions took, after a few to warm up."""
+    rng = np.random.default_rng(0)
+    observation = {
+        name: rng.integers(0, 256, shape).astype(np.uint8) if len(shape) == 3 else np.zeros(shape, np.float32)
+        for name, shape in runtime.manifest.policy.observation_shapes.items()
+    }
+    found = np.zeros(count + 10)
+    for index in range(len(found)):
+        started = time.perf_counter()
+        runtime.decide(observation)
+        found[index] = time.perf_counter() - started
+    return found[10:]
+
+
+def untrained() -> PolicyBundle:
+    """Return the bundle of a student that has learned nothing."""
+    env = gymnasium.make(ENV_ID)
+    return describe(Policy(student_config(env)).eval(), env, ENV_ID, "source", 0, {})
+
+
+SECTIONS: dict[str, Callable[[Options], dict[str, float]]] = {"inference": inference}
+
+
+def main(options: Options) -> None:
+    """Measure, and print every figure."""
+    started, figures = time.perf_counter(), dict[str, float]()
+    for name in options.sections:
+        figures |= SECTIONS[name](options)
+    for name, value in figures.items():
+        print(f"{name:<24} {value:.4g}")
+    if options.json:
+        seconds = time.perf_counter() - started
+        write_result(options.json, "benchmark_loop", 0, seconds, benchmark=figures)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,92 @@
+"""From what a user named to what a loop needs: the policy's runtime and the robot."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from envs import Domain
+from policies import BundleManifest
+from simreal.bundles import load_bundle
+from simreal.deploy.robot import Robot
+from simreal.deploy.runtime import OnnxRuntime
+from simreal.deploy.simulated import SimulatedRobot
+from simreal.deploy.simulated_process import Pacing
+from simreal.errors import SimrealError, nearest
+from simreal.export import MODEL, export
+
+ROBOTS = ("simulated", "ros2")
+_FALSE_ALARMS = 0.01
+_MEMBERS = (
+    "name", "observation_features", "action_features", "is_connected",
+    "connect", "disconnect", "get_observation", "send_action",
+)  # fmt: skip
+
+
+def open_runtime(policy: Path, folder: Path, source: Path | None = None, seed: int = 0) -> OnnxRuntime:
+    """Return the runtime of an exported model, or of a bundle, which is exported into `folder` first.
+
+    Raises:
+        SimrealError: if it is neither, or damaged.
+    """
+    if policy.suffix == ".onnx":
+        return OnnxRuntime(policy)
+    result = export(load_bundle(policy), folder / MODEL, source, _FALSE_ALARMS, seed)
+    return OnnxRuntime(result.model)
+
+
+def open_robot(
+    name: str,
+    manifest: BundleManifest,
+    joint_names: tuple[str, ...],
+    period_s: float,
+    multiple: int,
+    domain: Domain | None = None,
+    pacing: Pacing = "real-time",
+) -> Robot:
+    """Return a robot that is not connected yet: `simulated`, `ros2`, or what `module:factory` makes.
+
+    Raises:
+        SimrealError: if there is none of that name, or it is no robot.
+    """
+    if name == "simulated":
+        size = manifest.policy.observation_shapes.get("image", (64,))[0]
+        return SimulatedRobot(
+            manifest.env_id,
+            domain,
+            control_period_s=period_s,
+            pacing=pacing,
+            command_multiple=multiple,
+            image_size=size,
+        )
+    if name == "ros2":
+        return _ros2(joint_names)
+    module, colon, factory = name.partition(":")
+    if not colon:
+        raise SimrealError(f"--robot {name!r}: {nearest(name, ROBOTS)}, or module:factory")
+    try:
+        robot = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise SimrealError(f"--robot {name!r}: {' '.join(str(error).split())}") from None
+    if missing := [member for member in _MEMBERS if not hasattr(robot, member)]:
+        raise SimrealError(f"--robot {name!r}: {type(robot).__name__} has no {', '.join(missing)}")
+    return robot
+
+
+def task_of(manifest: BundleManifest) -> Any:
+    """Return the task that a policy was trained for."""
+    env: Any = gymnasium.make(manifest.env_id, image=False).unwrapped
+    env.close()
+    return env.task
+
+
+def _ros2(joint_names: tuple[str, ...]) -> Robot:
+    try:
+        module: Any = importlib.import_module("simreal.deploy.ros2")
+    except ImportError as error:
+        raise SimrealError(
+            f"--robot ros2 needs the extra 'ros2': pip install simreal[ros2] ({error})"
+        ) from None
+    robot: Robot = module.Ros2Robot(module.Ros2Config(joints=joint_names))
+    return robot
