@@ -62,6 +62,9 @@ class Ros2Robot:
 
     def __init__(self, config: Ros2Config) -> None:
         self.config = config
+        self._names = config.joints + config.fingers
+        # In lock-step the world waits: the time since a stamp says nothing.
+        self._stamps_trusted = config.stamps_trusted and not config.lock_step
         self.stamps: dict[str, Stamp] = {}
         """Of the last observation's parts: `joints` (the oldest of them), and the camera's key."""
         self.observation_time_s = -float("inf")
@@ -144,7 +147,7 @@ class Ros2Robot:
         config = self.config
         if config.lock_step:
             self._wait_for_answer()
-        positions, stamp = self._inbox.positions(config.joints + config.fingers, config.states)
+        positions, stamp = self._inbox.positions(self._names, config.states)
         arm = len(config.joints)
         values: Values = {f"{name}.pos": p for name, p in zip(config.joints, positions[:arm], strict=True)}
         self.stamps = {"joints": stamp}
@@ -153,7 +156,7 @@ class Ros2Robot:
         if image := self._inbox.image:
             values[config.camera] = rgb_of_image(image[0])
             self.stamps[config.camera] = image[1]
-        self.observation_time_s = min(s.taken_s(config.stamps_trusted) for s in self.stamps.values())
+        self.observation_time_s = min(s.taken_s(self._stamps_trusted) for s in self.stamps.values())
         return values
 
     def send_action(self, action: Values) -> Values:
@@ -182,20 +185,29 @@ class Ros2Robot:
         self._commands.write(Float64MultiArray(data=data), self.sent_ns)
         return sent
 
-    def wait_for_newer(self, than_s: float, timeout_s: float) -> bool:
-        """Wait until all of an observation arrived after `than_s` (`time.monotonic()`)."""
-        return self._inbox.wait_for(lambda: self._complete(after_s=than_s), timeout_s)
+    def wait_for_newer(self, than_s: float, timeout_s: float, part: str = "joints") -> bool:
+        """Wait for joint states (`joints`) or an image (the camera's key) that arrived after `than_s`.
+
+        Times are `time.monotonic()`; False if none came within `timeout_s`.
+        """
+        names, image = ((), True) if part == self.config.camera else (self._names, False)
+
+        def newer() -> bool:
+            stamps = self._inbox.stamps(names, image)
+            return stamps is not None and all(stamp.received_s > than_s for stamp in stamps)
+
+        return self._inbox.wait_for(newer, timeout_s)
 
     def _check_connected(self) -> None:
         if self._node is None:
             raise SimrealError("robot 'ros2' is not connected: call connect() first")
 
-    def _complete(self, after_ns: int = -1, after_s: float = -1.0) -> bool:
-        config = self.config
-        return self._inbox.has(config.joints + config.fingers, config.images is not None, after_ns, after_s)
+    def _complete(self, after_ns: int = -1) -> bool:
+        stamps = self._inbox.stamps(self._names, self.config.images is not None)
+        return stamps is not None and all(stamp.source_ns > after_ns for stamp in stamps)
 
     def _wait_for_answer(self) -> None:
-        if not self._inbox.wait_for(lambda: self._complete(after_ns=self.after_ns), _ANSWER_S):
+        if not self._inbox.wait_for(lambda: self._complete(self.after_ns), _ANSWER_S):
             raise SimrealError(f"robot 'ros2' did not answer the last command within {_ANSWER_S:.0f} s")
 
     def _wait_for_robot(self) -> None:
@@ -205,7 +217,7 @@ class Ros2Robot:
         where = f"within {config.connect_s:g} s (DDS domain {self._node.domain if self._node else 0})"
         if not self._states.heard:
             raise SimrealError(f"nothing on topic {config.states!r} {where}")
-        positions, stamp = self._inbox.positions(config.joints + config.fingers, config.states)
+        positions, stamp = self._inbox.positions(self._names, config.states)
         self._width_m = sum(positions[len(config.joints) :])
         if config.images is not None and self._inbox.image is None:
             raise SimrealError(f"nothing on topic {config.images!r} {where}")
@@ -213,7 +225,7 @@ class Ros2Robot:
             if time.monotonic() > deadline_s:
                 raise SimrealError(f"nobody hears topic {config.commands!r} {where}")
             time.sleep(0.01)
-        if config.stamps_trusted and abs(stamp.delay_s) > _CLOCKS_DIFFER_S:
+        if self._stamps_trusted and abs(stamp.delay_s) > _CLOCKS_DIFFER_S:
             raise SimrealError(
                 f"topic {config.states!r} is stamped {stamp.delay_s:.1f} s before it arrives: synchronize"
                 " the clocks, or set stamps_trusted to false"

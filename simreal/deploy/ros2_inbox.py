@@ -73,14 +73,15 @@ class Inbox:
         found = [known[name] for name in names]
         return [value for value, _ in found], min((stamp for _, stamp in found), key=lambda s: s.received_s)
 
-    def has(self, names: Iterable[str], image: bool, after_ns: int = -1, after_s: float = -1.0) -> bool:
-        """Tell whether all of it is there, stamped after `after_ns` and arrived after `after_s`."""
-        stamps = [self._positions[name][1] for name in names if name in self._positions]
-        if len(stamps) < len(list(names)) or (image and self._image is None):
-            return False
-        if self._image is not None and image:
-            stamps.append(self._image[1])
-        return all(stamp.source_ns > after_ns and stamp.received_s > after_s for stamp in stamps)
+    def stamps(self, names: Iterable[str], image: bool) -> list[Stamp] | None:
+        """Return the stamps of joints and, if wanted, of the image; None while something is missing."""
+        try:
+            stamps = [self._positions[name][1] for name in names]
+        except KeyError:
+            return None
+        if not image:
+            return stamps
+        return None if self._image is None else [*stamps, self._image[1]]
 
     def wait_for(self, predicate: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `predicate` holds; it is asked again whenever something arrives."""

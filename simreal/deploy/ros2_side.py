@@ -28,24 +28,25 @@ class SideConfig:
     status: str = "simreal/status"
     """Text: what the robot does, and why."""
     domain: int | None = None
-    images_reliable: bool = False
-    """Send an image again until it has arrived; sensors do not, a robot in lock-step does."""
+    """DDS domain; None takes ROS_DOMAIN_ID, or 0."""
 
 
 class RobotSide:
     """Publishes what a robot measures and keeps the newest command until it is fetched."""
 
-    def __init__(self, names: tuple[str, ...], config: SideConfig) -> None:
+    def __init__(self, names: tuple[str, ...], config: SideConfig, reliable_images: bool = False) -> None:
         """Join the domain.
 
         Args:
             names: Of the joints, as `publish_states` gets them.
             config: Which topics.
+            reliable_images: Send an image again until it has arrived, which may block the sender; a
+                sensor does not.
         """
         self.names = names
         self.node = node = Node(config.domain)
         self._states = node.publisher(config.states, JointState)
-        self._images = node.publisher(config.images, Image, config.images_reliable)
+        self._images = node.publisher(config.images, Image, reliable_images)
         self._status = node.publisher(config.status, String)
         self._lock = threading.Lock()
         self._command: Received[Float64MultiArray] | None = None

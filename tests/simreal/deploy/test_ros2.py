@@ -212,7 +212,7 @@ def test_vga_images_at_30_hz_all_arrive(domain: int) -> None:
     robot = Ros2Robot(Ros2Config(JOINTS, connect_s=15.0))
     robot.connect()
     seen, spent_s, newest_s = set(), 0.0, 0.0
-    while robot.wait_for_newer(newest_s, 1.0):
+    while robot.wait_for_newer(newest_s, 1.0, "main"):
         started_s = time.perf_counter()
         observation = robot.get_observation()
         spent_s += time.perf_counter() - started_s
