@@ -37,7 +37,7 @@ class RobotServer:
         self._told_s = -math.inf
         self._answer: dict[str, Any] = {}
         self._start_episode()
-        node = self.world.side.node
+        node = self.world.end.node
         self._replies = node.publisher(REPLIES, String)
         node.subscribe(REQUESTS, String, self._on_request, reliable=True, depth=8)
 
@@ -91,7 +91,7 @@ class RobotServer:
 
     def _answer_command(self) -> None:
         """Let one control period go by for a command; without one, publish the present again."""
-        arrived = self.world.side.arrived.wait(_HEARTBEAT_S)
+        arrived = self.world.end.arrived.wait(_HEARTBEAT_S)
         command = self.world.fetch() if arrived else None
         if command is not None:
             targets, width_m, _ = command
@@ -109,7 +109,7 @@ class RobotServer:
     def _tell(self) -> None:
         self._told_s, deadman = time.monotonic(), self.deadman
         status = {"state": deadman.state, "cause": deadman.cause, "since_s": deadman.since_s}
-        self.world.side.publish_status(json.dumps(status | {"refused": deadman.refused}))
+        self.world.end.publish_status(json.dumps(status | {"refused": deadman.refused}))
 
     def _start_episode(self) -> None:
         self.steps, self._stamp_ns = 0, time.time_ns()

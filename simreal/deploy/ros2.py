@@ -38,8 +38,7 @@ class Ros2Config:
     """Whether the robot's clock and this one agree: then what the network held back counts as old.
     False counts from its arrival."""
     lock_step: bool = False
-    """Whether the robot moves only when commanded: an observation is waited for until it is one that the
-    last command led to."""
+    """Whether the robot's time goes on with commands only: sending one waits for what it led to."""
 
     def __post_init__(self) -> None:
         if not self.joints:
@@ -137,11 +136,11 @@ class Ros2Robot:
         """Nothing to configure from here."""
 
     def get_observation(self) -> Values:
-        """Return the newest observation: at once, but in lock-step.
+        """Return the newest observation, at once.
 
         Raises:
-            SimrealError: not connected, a joint is missing, an image cannot be read, or no answer in
-                lock-step.
+            SimrealError: not connected, a joint is missing, an image cannot be read, or in lock-step
+                no observation of the present episode comes.
         """
         self._check_connected()
         config = self.config
@@ -162,10 +161,11 @@ class Ros2Robot:
     def send_action(self, action: Values) -> Values:
         """Publish joint targets (rad) and, where the controller takes it, the gripper's opening (m).
 
-        A `gripper.pos` that is missing repeats the last one.
+        A `gripper.pos` that is missing repeats the last one. In lock-step, returns when its time has
+        gone by.
 
         Raises:
-            SimrealError: not connected, or a joint has no target.
+            SimrealError: not connected, a joint has no target, or no answer in lock-step.
         """
         self._check_connected()
         config = self.config
@@ -179,10 +179,7 @@ class Ros2Robot:
         if config.fingers_commanded:
             sent["gripper.pos"] = self._width_m
             data += [self._width_m / len(config.fingers)] * len(config.fingers)
-        if config.lock_step:
-            self.after_ns = max(self.after_ns, *(stamp.source_ns for stamp in self.stamps.values()))
-        self.sent_ns = time.time_ns()
-        self._commands.write(Float64MultiArray(data=data), self.sent_ns)
+        self._publish(data)
         return sent
 
     def wait_for_newer(self, than_s: float, timeout_s: float, part: str = "joints") -> bool:
@@ -197,6 +194,14 @@ class Ros2Robot:
             return stamps is not None and all(stamp.received_s > than_s for stamp in stamps)
 
         return self._inbox.wait_for(newer, timeout_s)
+
+    def _publish(self, data: list[float]) -> None:
+        stamps = self._inbox.stamps(self._names, self.config.images is not None) or []
+        self.sent_ns = time.time_ns()
+        self._commands.write(Float64MultiArray(data=data), self.sent_ns)
+        if self.config.lock_step:
+            self.after_ns = max([self.after_ns, *(stamp.source_ns for stamp in stamps)])
+            self._wait_for_answer()
 
     def _check_connected(self) -> None:
         if self._node is None:
@@ -219,8 +224,10 @@ class Ros2Robot:
             raise SimrealError(f"nothing on topic {config.states!r} {where}")
         positions, stamp = self._inbox.positions(self._names, config.states)
         self._width_m = sum(positions[len(config.joints) :])
-        if config.images is not None and self._inbox.image is None:
-            raise SimrealError(f"nothing on topic {config.images!r} {where}")
+        if config.images is not None:
+            if (image := self._inbox.image) is None:
+                raise SimrealError(f"nothing on topic {config.images!r} {where}")
+            rgb_of_image(image[0])  # what cannot be read is told now
         while not subscribers(self._commands):
             if time.monotonic() > deadline_s:
                 raise SimrealError(f"nobody hears topic {config.commands!r} {where}")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from envs import Domain, DomainError, load_domain
 from simreal.deploy.deadman import DeadManConfig
+from simreal.deploy.ros2_end import EndConfig, RobotEnd
 from simreal.deploy.ros2_messages import Float64MultiArray
 from simreal.deploy.ros2_node import Received
-from simreal.deploy.ros2_side import RobotSide, SideConfig
 from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
@@ -43,9 +43,11 @@ class ServerConfig:
     frame: tuple[int, int] | None = None
     """Width and height that are sent: the rendered image as high as that, in the middle; None as rendered."""
     control_period_s: float = 0.05
-    """In lock-step, the time that goes by with each command."""
+    """In lock-step, the time that goes by with `command_multiple` commands."""
+    command_multiple: int = 1
+    """In lock-step, commands in a control period."""
     deadman: DeadManConfig = field(default_factory=DeadManConfig)
-    topics: SideConfig = field(default_factory=SideConfig)
+    topics: EndConfig = field(default_factory=EndConfig)
     trace: Path | None = None
     """Write there, at the end, when what was published and which command arrived."""
 
@@ -54,10 +56,12 @@ class ServerConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise SimrealError(f"{name}: takes a number above 0, not {value!r}")
+        if self.command_multiple < 1:
+            raise SimrealError(f"command_multiple: takes 1 or more, not {self.command_multiple}")
 
 
 class ServedWorld:
-    """A `SimulatedRobot` and a `RobotSide`."""
+    """A `SimulatedRobot` and a `RobotEnd`."""
 
     def __init__(self, config: ServerConfig) -> None:
         """Start the world and join the domain."""
@@ -68,11 +72,12 @@ class ServedWorld:
             _domain(config.domain),
             control_period_s=config.control_period_s if lock_step else 1 / config.images_hz,
             pacing=config.pacing,
+            command_multiple=config.command_multiple,
             image_size=config.image_size,
-            joints_hz=None if lock_step else config.states_hz,
+            joints_each_step=not lock_step,
         )
         self.robot.connect()
-        self.side = RobotSide((*self.robot.joint_names, *FINGERS), config.topics, lock_step)
+        self.end = RobotEnd((*self.robot.joint_names, *FINGERS), config.topics, lock_step)
         self._rows: dict[str, deque[tuple[int, float]]] = {
             key: deque(maxlen=_TRACED) for key in ("states", "images", "commands")
         }
@@ -81,7 +86,7 @@ class ServedWorld:
     def reset(self, seed: int, domain: Domain | None) -> None:
         """Start an episode; commands that were meant for the world before are dropped."""
         self.robot.reset(seed, domain)
-        self.side.fetch_command()
+        self.end.fetch_command()
         self._width_m, self._image_s = math.nan, -math.inf
         self._previous: tuple[NDArray[np.float64], float] | None = None
         self.look()
@@ -105,14 +110,14 @@ class ServedWorld:
         self._previous = (positions, time_s)
         stamp = self._stamp_ns(time_s) if stamp_ns is None else stamp_ns
         self._rows["states"].append((stamp, time.monotonic()))
-        self.side.publish_states(positions, velocities, stamp)
+        self.end.publish_states(positions, velocities, stamp)
         if stamp_ns is not None or record["image_s"] > self._image_s:
             self._image_s = float(record["image_s"])
             self._publish_image(self._stamp_ns(self._image_s) if stamp_ns is None else stamp_ns)
 
     def fetch(self) -> tuple[NDArray[np.float64], float | None, float] | None:
         """Return a command that has arrived: joint targets (n,), the gripper's opening if told, age (s)."""
-        command = self.side.fetch_command()
+        command = self.end.fetch_command()
         if command is None:
             return None
         self._rows["commands"].append((command.sent_ns, command.received_s))
@@ -131,14 +136,14 @@ class ServedWorld:
         """Write the trace if asked to, end the world and leave the domain."""
         if self.config.trace is not None:
             write_json(self.config.trace, {key: list(rows) for key, rows in self._rows.items()})
-        self.side.close()
+        self.end.close()
         self.robot.disconnect()
 
     def _publish_image(self, stamp_ns: int) -> None:
         image = self._record["image"]
         frame = image if self.config.frame is None else framed(image, *self.config.frame)
         self._rows["images"].append((stamp_ns, time.monotonic()))
-        self.side.publish_image(frame, stamp_ns)
+        self.end.publish_image(frame, stamp_ns)
 
     def _targets(self, command: Received[Float64MultiArray]) -> tuple[NDArray[np.float64], float | None]:
         data, count = np.asarray(command.message.data, np.float64), len(self.robot.joint_names)

@@ -266,7 +266,7 @@ def test_lock_step_over_the_wire_is_the_world_itself(domain: int) -> None:
         env: Any = gymnasium.make("simreal/PandaReach-v0").unwrapped
         for seed, world in ((3, "nominal"), (4, "camera-shift@3")):
             robot.reset(seed, load_domain(world))
-            observation, info = env.reset(seed=seed, options={"domain": world})
+            observation, _ = env.reset(seed=seed, options={"domain": world})
             for tick in range(8):
                 seen = robot.get_observation()
                 assert np.array_equal(seen["main"], observation["image"])

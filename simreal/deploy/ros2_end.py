@@ -19,7 +19,7 @@ from simreal.deploy.ros2_node import Node, Received
 
 
 @dataclass(frozen=True)
-class SideConfig:
+class EndConfig:
     """Which topics; the names are `Ros2Config`'s."""
 
     states: str = "joint_states"
@@ -31,10 +31,10 @@ class SideConfig:
     """DDS domain; None takes ROS_DOMAIN_ID, or 0."""
 
 
-class RobotSide:
+class RobotEnd:
     """Publishes what a robot measures and keeps the newest command until it is fetched."""
 
-    def __init__(self, names: tuple[str, ...], config: SideConfig, reliable_images: bool = False) -> None:
+    def __init__(self, names: tuple[str, ...], config: EndConfig, reliable_images: bool = False) -> None:
         """Join the domain.
 
         Args:
