@@ -1,6 +1,7 @@
 """The robot's own end of the wire: joint states, images and a status out, position commands in."""
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,9 @@ class EndConfig:
 class RobotEnd:
     """Publishes what a robot measures and keeps the newest command until it is fetched."""
 
-    def __init__(self, names: tuple[str, ...], config: EndConfig, reliable_images: bool = False) -> None:
+    def __init__(
+        self, names: tuple[str, ...], config: EndConfig, reliable_images: bool = False, remembered: int = 0
+    ) -> None:
         """Join the domain.
 
         Args:
@@ -42,6 +45,7 @@ class RobotEnd:
             config: Which topics.
             reliable_images: Send an image again until it has arrived, which may block the sender; a
                 sensor does not.
+            remembered: How many arrivals to remember.
         """
         self.names = names
         self.node = node = Node(config.domain)
@@ -50,6 +54,8 @@ class RobotEnd:
         self._status = node.publisher(config.status, String)
         self._lock = threading.Lock()
         self._command: Received[Float64MultiArray] | None = None
+        self.arrivals: deque[tuple[int, float]] = deque(maxlen=remembered)
+        """Of the last commands: stamp, nanoseconds since 1970, and `time.monotonic()` at arrival."""
         self.arrived = threading.Event()
         """Set when a command has arrived that is not fetched yet."""
         self._subscription = node.subscribe(
@@ -86,4 +92,5 @@ class RobotEnd:
     def _on_command(self, received: Received[Float64MultiArray]) -> None:
         with self._lock:
             self._command = received
+            self.arrivals.append((received.sent_ns, received.received_s))
             self.arrived.set()

@@ -49,7 +49,7 @@ class ServerConfig:
     deadman: DeadManConfig = field(default_factory=DeadManConfig)
     topics: EndConfig = field(default_factory=EndConfig)
     trace: Path | None = None
-    """Write there, at the end, when what was published and which command arrived."""
+    """Write there, at the end, what was published and what arrived: stamps (ns) and `time.monotonic()`."""
 
     def __post_init__(self) -> None:
         for name in ("states_hz", "images_hz", "control_period_s"):
@@ -77,9 +77,11 @@ class ServedWorld:
             joints_each_step=not lock_step,
         )
         self.robot.connect()
-        self.end = RobotEnd((*self.robot.joint_names, *FINGERS), config.topics, lock_step)
+        remembered = 0 if config.trace is None else _TRACED
+        names = (*self.robot.joint_names, *FINGERS)
+        self.end = RobotEnd(names, config.topics, lock_step, remembered)
         self._rows: dict[str, deque[tuple[int, float]]] = {
-            key: deque(maxlen=_TRACED) for key in ("states", "images", "commands")
+            key: deque(maxlen=remembered) for key in ("states", "images")
         }
         self.reset(config.seed, None)
 
@@ -120,7 +122,6 @@ class ServedWorld:
         command = self.end.fetch_command()
         if command is None:
             return None
-        self._rows["commands"].append((command.sent_ns, command.received_s))
         return *self._targets(command), command.age_s
 
     def command(self, targets_rad: NDArray[np.float64], width_m: float | None = None) -> None:
@@ -135,7 +136,8 @@ class ServedWorld:
     def close(self) -> None:
         """Write the trace if asked to, end the world and leave the domain."""
         if self.config.trace is not None:
-            write_json(self.config.trace, {key: list(rows) for key, rows in self._rows.items()})
+            rows = self._rows | {"commands": self.end.arrivals}
+            write_json(self.config.trace, {key: list(found) for key, found in rows.items()})
         self.end.close()
         self.robot.disconnect()
 

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import json
 import math
@@ -113,22 +114,28 @@ class Watcher:
 def served() -> Iterator[Watcher]:
     """A robot server in real time, warm for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
-        yield from serve(patch, os.getpid() % 100 + 100)
+        patch.setenv("CYCLONEDDS_URI", LOOPBACK)
+        patch.setenv("ROS_DOMAIN_ID", str(os.getpid() % 100 + 100))
+        with server():
+            watcher = Watcher()
+            yield watcher
+            watcher.node.close()
 
 
-def serve(patch: pytest.MonkeyPatch, domain: int, *arguments: str) -> Iterator[Watcher]:
-    patch.setenv("CYCLONEDDS_URI", LOOPBACK)
-    patch.setenv("ROS_DOMAIN_ID", str(domain))
-    patch.setenv("PYTHONPATH", str(ROOT))
-    command = [sys.executable, str(ROOT / "scripts" / "robot_server.py"), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    watcher = Watcher()
-    yield watcher
-    watcher.node.close()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+@contextlib.contextmanager
+def server(*arguments: str) -> Iterator[None]:
+    """A robot server in its own process; it ends by itself if nobody ends it."""
+    command = [sys.executable, str(ROOT / "scripts" / "robot_server.py"), "--seconds", "240", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
 
 
 @pytest.fixture
@@ -192,6 +199,7 @@ class Relay:
         self._node, self._count = Node(), itertools.count()
         self._out: Any = self._node.publisher(COMMANDS, Float64MultiArray)
         self.fate = fate
+        self.passed: list[tuple[float, float]] = []
         self._pool = multiprocessing.pool.ThreadPool(16)
         self._node.subscribe("relayed", Float64MultiArray, self._pass_on, reliable=True)
 
@@ -203,6 +211,14 @@ class Relay:
     def _later(self, delay_s: float, received: Received[Float64MultiArray]) -> None:
         time.sleep(delay_s)
         self._out.write(received.message, received.sent_ns)
+        self.passed.append((time.monotonic(), received.age_s))
+
+    def kept_away(self, after_s: float) -> bool:
+        """Whether the machine was so busy that commands did stay away for nearly the dead-man's time."""
+        passed = [(at_s, age_s) for at_s, age_s in sorted(self.passed) if at_s >= after_s - TIMEOUT_S]
+        fresh_until = [at_s - age_s + TIMEOUT_S for at_s, age_s in passed]
+        gaps = [at_s - until for until, (at_s, _) in zip(fresh_until, passed[1:], strict=False)]
+        return max(gaps, default=0.0) > -0.05
 
     def close(self) -> None:
         self._pool.terminate()
@@ -214,7 +230,8 @@ def test_a_network_that_delays_drops_and_stalls(served: Watcher, mover: Any) -> 
     mover("relayed")
     followed_s = served.wait("follow", timeout_s=20.0)["since_s"]
     time.sleep(0.8)
-    assert served.status["since_s"] == followed_s  # no false alarm
+    false_alarm = served.status["since_s"] != followed_s
+    assert not false_alarm or relay.kept_away(followed_s)
 
     lost_s = time.monotonic()
     relay.fate = lambda number: None
@@ -240,27 +257,27 @@ def test_commands_that_no_robot_should_follow(served: Watcher) -> None:
     while not writer.get_matched_subscriptions():
         time.sleep(0.01)
     here = served.positions[:7]
-    refused = dict(served.status["refused"])
     wrong = {
-        "not finite": [math.nan, *here[1:]],
-        "wrong number of targets": [*here, 0.0],
-        "too far from where the robot holds": [*(here[:6]), here[6] + 0.5],
+        "not finite": ([math.nan, *here[1:]], 0),
+        "wrong number of targets": ([*here, 0.0], 0),
+        "too far from where the robot holds": ([*(here[:6]), here[6] + 0.5], 0),
+        "stale": ([*here], -1_000_000_000),
+        "stamped in the future: the clocks differ": ([*here], 2_000_000_000),
     }
-    for targets in wrong.values():
-        writer.write(Float64MultiArray(data=targets))
-        time.sleep(0.05)
-    writer.write(Float64MultiArray(data=[*here]), time.time_ns() + 2_000_000_000)
-    time.sleep(0.25)
-    for reason in (*wrong, "stamped in the future: the clocks differ"):
-        assert served.status["refused"][reason] == refused.get(reason, 0) + 1
+    for reason, (targets, ahead_ns) in wrong.items():
+        before = served.status["refused"].get(reason, 0)
+        for _ in range(100):
+            writer.write(Float64MultiArray(data=targets), time.time_ns() + ahead_ns)
+            time.sleep(0.05)
+            if served.status["refused"].get(reason, 0) > before:
+                break
+        assert served.status["refused"][reason] > before
     assert served.status["since_s"] == held_s
     node.close()
 
 
 def test_lock_step_over_the_wire_is_the_world_itself(domain: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        server = serve(patch, domain, "--pacing", "lock-step")
-        next(server)
+    with server("--pacing", "lock-step"):
         robot = SimulatedRos2Robot(Ros2Config(JOINTS, FINGERS, fingers_commanded=True, lock_step=True))
         robot.connect()
         env: Any = gymnasium.make("simreal/PandaReach-v0").unwrapped
@@ -284,4 +301,3 @@ def test_lock_step_over_the_wire_is_the_world_itself(domain: int) -> None:
             robot._ask({"do": "reset"})
         robot.disconnect()
         env.close()
-        server.close()
