@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import benchmark_wire
 import gymnasium
 import numpy as np
 import tyro
@@ -34,6 +35,10 @@ class Options:
     """Bundle; an untrained one of the usual 64x64 architecture by default: as fast as a trained one."""
     decisions: int = 20_000
     """Of each runtime, in all rounds together."""
+    seconds: float = 20.0
+    """Of each of the four measurements over the wire."""
+    trials: int = 100
+    """Of killing the loop."""
     sections: tuple[str, ...] = ("inference",)
     json: Path | None = None
     """Write the figures there as JSON."""
@@ -42,10 +47,8 @@ class Options:
 def inference(options: Options) -> dict[str, float]:
     """Measure one decision in onnxruntime and in torch, one thread each: milliseconds and their ratio."""
     workers.set_threads(1)
-    bundle = load_bundle(options.policy) if options.policy else untrained()
-    with tempfile.TemporaryDirectory() as folder:
-        model = export(bundle, Path(folder) / "policy.onnx", None, 0.01).model
-        runtimes: dict[str, Runtime] = {"onnx": OnnxRuntime(model), "torch": TorchRuntime(bundle)}
+    bundle = chosen(options)
+    runtimes: dict[str, Runtime] = {"onnx": exported(bundle), "torch": TorchRuntime(bundle)}
     count = max(10, options.decisions // ROUNDS)
     rounds = [{name: durations(runtime, count) for name, runtime in runtimes.items()} for _ in range(ROUNDS)]
     figures: dict[str, float] = {}
@@ -78,7 +81,33 @@ def untrained() -> PolicyBundle:
     return describe(Policy(student_config(env)).eval(), env, ENV_ID, "source", 0, {})
 
 
-SECTIONS: dict[str, Callable[[Options], dict[str, float]]] = {"inference": inference}
+def chosen(options: Options) -> PolicyBundle:
+    """Return the bundle that was asked for, or one that has learned nothing."""
+    return load_bundle(options.policy) if options.policy else untrained()
+
+
+def exported(bundle: PolicyBundle) -> OnnxRuntime:
+    """Return a bundle as it is deployed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return OnnxRuntime(export(bundle, Path(folder) / "policy.onnx", None, 0.01).model)
+
+
+def wire(options: Options) -> dict[str, float]:
+    """Measure the whole way of an observation and its command over DDS."""
+    workers.set_threads(1)
+    return benchmark_wire.wire(exported(chosen(options)), options.seconds)
+
+
+def deadman(options: Options) -> dict[str, float]:
+    """Measure how soon the robot holds when its loop is killed."""
+    return benchmark_wire.deadman(options.trials)
+
+
+SECTIONS: dict[str, Callable[[Options], dict[str, float]]] = {
+    "inference": inference,
+    "wire": wire,
+    "deadman": deadman,
+}
 
 
 def main(options: Options) -> None:

@@ -39,6 +39,7 @@ class SimulatedRobot:
         pacing: process.Pacing = "real-time",
         command_multiple: int = 1,
         image_size: int = 64,
+        joints_each_step: bool = False,
     ) -> None:
         """Describe the robot; the process starts at `connect`.
 
@@ -49,12 +50,13 @@ class SimulatedRobot:
             pacing: `real-time` or `lock-step`.
             command_multiple: Commands in a control period; in lock-step a command lets that share go by.
             image_size: Width and height of the camera's image, pixels.
+            joints_each_step: Tell the joints after every physics step, not with the images only.
         """
         if env_id not in gymnasium.registry:
             raise SimrealError(f"no environment {env_id!r}; {nearest(env_id, gymnasium.registry)}")
         command_period_s = control_period_s / command_multiple
         self.config = process.WorldConfig(
-            env_id, control_period_s, pacing, command_period_s, True, image_size
+            env_id, control_period_s, pacing, command_period_s, True, image_size, joints_each_step
         )
         self.control_period_s, self.observation_time_s = control_period_s, 0.0
         self._domain = domain
@@ -88,13 +90,13 @@ class SimulatedRobot:
     @property
     def success(self) -> bool:
         """Tell whether the task was done at the last observation; side channel."""
-        newest = self._latest()
+        newest = self.latest()
         return bool(newest["success"])
 
     @property
     def slipped_s(self) -> float:
         """Return how much time the world has lost against the clock, seconds."""
-        return float(self._latest()["slipped_s"])
+        return float(self.latest()["slipped_s"])
 
     def connect(self, calibrate: bool = True) -> None:
         """Start the process and its world.
@@ -145,8 +147,8 @@ class SimulatedRobot:
             ConnectionError: if the process is dead.
         """
         self._check_alive()
-        self._record = record = self._latest()
-        self.observation_time_s = float(record["time_s"])
+        self._record = record = self.latest()
+        self.observation_time_s = float(min(record["time_s"], record["image_s"]))
         if self.config.pacing == "lock-step":
             self.observation_time_s = time.monotonic()  # the world has waited since
         values: Values = {
@@ -182,7 +184,12 @@ class SimulatedRobot:
         self._send(process.REQUEST + json.dumps({"seed": seed, "domain": plain}).encode())
         self._receive(_ANSWER_S)
 
-    def _latest(self) -> NDArray[Any]:
+    def latest(self) -> NDArray[Any]:
+        """Return the newest record of the world, see `simulated_process.layout`.
+
+        Raises:
+            ConnectionError: if there is no process.
+        """
         record = None if self._newest is None else self._newest.read()
         if record is None:
             raise ConnectionError("robot 'simulated' is not connected")

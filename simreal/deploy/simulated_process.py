@@ -34,6 +34,8 @@ class WorldConfig:
     """In lock-step, the time that goes by with each command."""
     image: bool = True
     image_size: int = 64
+    joints_each_step: bool = False
+    """Tell the joints after every physics step, not with the images only."""
 
 
 def layout(joints: int, image_size: int) -> np.dtype[Any]:
@@ -41,6 +43,7 @@ def layout(joints: int, image_size: int) -> np.dtype[Any]:
     return np.dtype(
         [
             ("time_s", np.float64),  # monotonic clock
+            ("image_s", np.float64),  # monotonic clock
             ("world_s", np.float64),  # since the reset
             ("slipped_s", np.float64),
             ("success", np.bool_),
@@ -155,20 +158,35 @@ class _World:
         self._steps += 1
         if self._steps % self._per_period == 0:
             self._tell(self.env.observe())
+        elif self.config.joints_each_step:
+            self._tell_joints()
 
     def _tell(self, observation: dict[str, NDArray[Any]]) -> None:
         """Write what the sensors give; their own delay is not known to a robot, so its time is now."""
         joints = len(self.env.robot.spec.joint_names)
-        proprio = observation["proprio"]
-        self._newest.write(
-            time_s=time.monotonic(),
-            world_s=self._steps * self._step_s,
-            slipped_s=self._slipped_s,
-            success=self.env.task.reward(self.env.robot)[1],
-            joints_rad=proprio[:joints],
-            width_m=proprio[-1],
-            image=observation.get("image", 0),
-        )
+        proprio, now_s = observation["proprio"], time.monotonic()
+        self._told: dict[str, Any] = {
+            "time_s": now_s,
+            "image_s": now_s,
+            "world_s": self._steps * self._step_s,
+            "slipped_s": self._slipped_s,
+            "success": self.env.task.reward(self.env.robot)[1],
+            "joints_rad": proprio[:joints],
+            "width_m": proprio[-1],
+            "image": observation.get("image", 0),
+        }
+        self._newest.write(**self._told)
+
+    def _tell_joints(self) -> None:
+        """Write the joints as they are now, with the last image."""
+        robot = self.env.robot
+        self._told |= {
+            "time_s": time.monotonic(),
+            "world_s": self._steps * self._step_s,
+            "joints_rad": self.env.sensing.joint_positions(robot.joint_positions()),
+            "width_m": robot.gripper_width(),
+        }
+        self._newest.write(**self._told)
 
     def _disturbed(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the commanded displacement the gain and the noise that the domain gives to actions."""

@@ -1,0 +1,50 @@
+"""A simulated robot behind ROS 2's topics, with a dead-man: for trying a control loop without a robot."""
+
+import signal
+import threading
+from dataclasses import dataclass
+
+import tyro
+
+from simreal.deploy.robot_server import RobotServer
+from simreal.deploy.ros2_node import use_loopback
+from simreal.deploy.served_world import ServerConfig
+from simreal.errors import SimrealError
+
+
+@dataclass(frozen=True)
+class Options(ServerConfig):
+    """Serve a simulated robot until ctrl-C or SIGTERM."""
+
+    seconds: float = float("inf")
+    """Stop after this time."""
+    network: bool = False
+    """Be heard by other machines too; else only by this one."""
+
+
+def main(options: Options) -> None:
+    """Start, say so, serve, and leave nothing behind."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if not options.network:
+        use_loopback()
+    try:
+        server = RobotServer(options)
+    except SimrealError as error:
+        raise SystemExit(f"error: {error}") from None
+    print("ready", flush=True)
+    try:
+        server.run(stop, options.seconds)
+    except ConnectionError as error:
+        raise SystemExit(f"error: {error}") from None
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    try:
+        chosen = tyro.cli(Options)
+    except SimrealError as error:
+        raise SystemExit(f"error: {error}") from None
+    main(chosen)
