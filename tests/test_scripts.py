@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import envs
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,3 +46,22 @@ def test_planted_cases(smoke_run: Path, tmp_path: Path) -> None:
     assert found["check"]["domain"] == "channel-order"
     pairs = {(item["candidate"], item["baseline"]): item for item in found["copies"]["comparisons"]}
     assert pairs["cotrain#2", "cotrain"]["verdict"] == "inconclusive"  # two seeds
+
+
+def test_drift_roc(smoke_run: Path, tmp_path: Path) -> None:
+    arguments = ["--policy", str(smoke_run / "policy"), "--source", str(smoke_run), "--preset", "smoke"]
+    more = ["--severities", "5", "--false-alarms", "0.05", "--picture", str(tmp_path / "roc.png")]
+    found = run("drift_roc.py", tmp_path / "r.json", *arguments, *more)
+    assert len(found["alarms"]) == len(envs.suite(5))
+    assert all(0 <= row["auc"] <= 1 for row in found["alarms"])
+    by_name = {row["domain"]: row for row in found["alarms"]}
+    assert by_name["proprio-bias"]["auc"] > by_name["dropped-frames"]["auc"]
+    assert (tmp_path / "roc.png").stat().st_size > 10_000
+
+
+def test_benchmark_loop(tmp_path: Path) -> None:
+    arguments = ["--sections", "inference", "--decisions", "400"]
+    figures = run("benchmark_loop.py", tmp_path / "r.json", *arguments)["benchmark"]
+    # The promises are 0.3 ms at p99 and a ratio of 4; the slack is for a machine that runs other things too.
+    assert figures["onnx_p50_ms"] < 0.3
+    assert figures["torch_over_onnx"] > 2.5

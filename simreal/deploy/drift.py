@@ -2,8 +2,8 @@
 
 The distance is Mahalanobis', as for deep features in Lee et al. 2018 (arXiv:1807.03888), with the
 covariance of probabilistic PCA (Tipping & Bishop 1999, doi:10.1111/1467-9868.00196): leading variances
-as they are, the rest equal. One for the encoder's feature, one for the proprioception; the larger one,
-averaged over a few decisions, counts, and 1 is the threshold.
+as they are, the rest equal. One for the encoder's feature, one for the proprioception, each averaged over
+a few decisions and in units of its own limit; the larger one counts, and 1 is the threshold.
 """
 
 import dataclasses
@@ -12,13 +12,14 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.plain import from_plain
 from simreal.errors import SimrealError
+from simreal.results import to_plain
 
 THRESHOLD = 1.0
 WINDOW = 5  # decisions: a quarter of a second at 20 Hz
@@ -26,6 +27,7 @@ WINDOW = 5  # decisions: a quarter of a second at 20 Hz
 # and missed more; below 0.95 nothing changed (seed 0, half of the source data, nominal never fired).
 _EXPLAINED = 0.95
 _SMALLEST = 1e-6  # variances below are rounding, not spread
+_BROKEN = 1e9  # the distance of a NaN: not infinite, since that could not be averaged away again
 
 Rows = NDArray[Any]
 
@@ -103,12 +105,13 @@ class DriftStatistics:
     feature: Gaussian
     proprio: Gaussian
     feature_limit: float
-    """Distance of the feature that counts as 1."""
+    """Averaged distance of the feature that counts as 1; exceeded at half of the false alarms."""
     proprio_limit: float
+    """The same of the proprioception."""
     window: int
     """Decisions that the distance is averaged over."""
     false_alarms: float
-    """Share of decisions above the threshold that it was set for, in the source's worlds."""
+    """Largest share of decisions above the threshold, in the source's worlds, that it was set for."""
     false_alarms_per_episode: float
     """Share of held-out source episodes with at least one decision above the threshold."""
     episodes: int
@@ -120,7 +123,7 @@ class DriftStatistics:
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return dataclasses.asdict(self)
+        return to_plain(self)
 
     @classmethod
     def from_plain(cls, plain: Any, where: str) -> "DriftStatistics":
@@ -135,13 +138,13 @@ class DriftStatistics:
             raise SimrealError(f"{where}: not the statistics of a drift watch: {error}") from None
 
     def distances(self, features: Rows, proprio: Rows) -> NDArray[np.float64]:
-        """Return the distance (N,) of each of N decisions alone, 1 at the limit; broken numbers are far."""
+        """Return both distances (N, 2) of N decisions, each over its limit; broken numbers are far."""
         with np.errstate(invalid="ignore", over="ignore"):
-            both = np.maximum(
+            both = (
                 self.feature.distance(features) / self.feature_limit,
                 self.proprio.distance(proprio) / self.proprio_limit,
             )
-        return np.where(np.isnan(both), np.inf, both)
+        return np.nan_to_num(np.stack(both, axis=1), nan=_BROKEN, posinf=_BROKEN)
 
 
 class DriftWatch:
@@ -151,7 +154,9 @@ class DriftWatch:
 
     def __init__(self, statistics: DriftStatistics) -> None:
         self.statistics = statistics
-        self._recent: deque[float] = deque(maxlen=statistics.window)
+        self.farther: Literal["feature", "proprio"] = "feature"
+        """Which of the two the last answer is of."""
+        self._recent: deque[NDArray[np.float64]] = deque(maxlen=statistics.window)
 
     def update(self, feature: Rows, proprio: Rows) -> float:
         """Return the distance now, averaged over the last decisions; above `threshold` is drift.
@@ -160,8 +165,10 @@ class DriftWatch:
             feature: (F,) of the decision.
             proprio: (P,) that it was made on.
         """
-        self._recent.append(float(self.statistics.distances(feature[None], proprio[None])[0]))
-        return math.fsum(self._recent) / len(self._recent)
+        self._recent.append(self.statistics.distances(feature[None], proprio[None])[0])
+        seen, arm = (math.fsum(parts) / len(parts) for parts in zip(*self._recent, strict=True))
+        self.farther = "feature" if seen >= arm else "proprio"
+        return max(seen, arm)
 
     def reset(self) -> None:
         """Forget the decisions so far: another episode begins."""
@@ -175,10 +182,11 @@ def calibrate(
     seed: int = 0,
     window: int = WINDOW,
 ) -> DriftStatistics:
-    """Return statistics from source episodes: one half is described, the other sets the threshold.
+    """Return statistics from source episodes: one half is described, the other sets the limits.
 
-    The threshold is the conformal quantile (Vovk et al. 2005, doi:10.1007/b106715) of what the watch
-    answers on the held-out half; whole episodes are held out since decisions of one are alike.
+    A limit is the conformal quantile (Vovk et al. 2005, doi:10.1007/b106715) at half of the rate, of what
+    the watch averages on the held-out half: together they exceed the rate in no case. Whole episodes
+    are held out since decisions of one are alike.
 
     Args:
         features: (T, F) of each episode.
@@ -198,38 +206,34 @@ def calibrate(
     described, held = order[: len(order) // 2], order[len(order) // 2 :]
     parts = [np.concatenate([rows[i] for i in described]) for rows in (features, proprio)]
     feature, arm = Gaussian.fit(parts[0], standardize=False), Gaussian.fit(parts[1], standardize=True)
-    limits = [
-        max(float(np.quantile(found.distance(part), 1 - false_alarms)), _SMALLEST)
-        for found, part in zip((feature, arm), parts, strict=True)
-    ]
-    loose = DriftStatistics(feature, arm, limits[0], limits[1], window, false_alarms, 0.0, len(held))
-    answers = [smoothed(loose.distances(features[i], proprio[i]), window) for i in held]
-    threshold = _conformal(np.concatenate(answers), false_alarms)
+    bare = DriftStatistics(feature, arm, 1.0, 1.0, window, false_alarms, 0.0, len(held))
+    answers = [smoothed(bare.distances(features[i], proprio[i]), window) for i in held]
+    limits = _conformal(np.concatenate(answers), false_alarms)
     return dataclasses.replace(
-        loose,
-        feature_limit=limits[0] * threshold,
-        proprio_limit=limits[1] * threshold,
-        false_alarms_per_episode=float(np.mean([answer.max() > threshold for answer in answers])),
+        bare,
+        feature_limit=float(limits[0]),
+        proprio_limit=float(limits[1]),
+        false_alarms_per_episode=float(np.mean([(answer > limits).any() for answer in answers])),
     )
 
 
 def smoothed(distances: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Return what the watch answers at each decision of an episode, (T,), for single distances (T,)."""
-    total = np.cumsum(np.concatenate([[0.0], distances]))
+    """Return what the watch averages at each decision of an episode, (T, 2), of distances (T, 2)."""
+    total = np.cumsum(np.concatenate([np.zeros((1, distances.shape[1])), distances]), axis=0)
     end = np.arange(1, len(total))
     start = np.maximum(end - window, 0)
-    return (total[end] - total[start]) / (end - start)
+    return (total[end] - total[start]) / (end - start)[:, None]
 
 
-def _conformal(values: NDArray[np.float64], false_alarms: float) -> float:
-    rank = math.ceil((len(values) + 1) * (1 - false_alarms))
+def _conformal(values: NDArray[np.float64], false_alarms: float) -> NDArray[np.float64]:
+    """Return the limits (2,) that a further row of `values` (N, 2) exceeds at half of the rate each."""
+    rank = math.ceil((len(values) + 1) * (1 - false_alarms / 2))
     if rank > len(values):
-        least = math.ceil(1 / false_alarms)
         raise SimrealError(
             f"false alarms {false_alarms}: {len(values)} held-out source frames cannot tell so small a rate; "
-            f"it takes {least}"
+            f"it takes {math.ceil(2 / false_alarms)}"
         )
-    return max(float(np.sort(values)[rank - 1]), _SMALLEST)
+    return np.maximum(np.sort(values, axis=0)[rank - 1], _SMALLEST)
 
 
 def _short(values: NDArray[np.float64]) -> tuple[float, ...]:
