@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import tyro
 
-import envs  # noqa: F401  registers the ids
+from envs.native import silenced
 from simreal.results import write_result
 
 SUBSTEPS = 20  # what panda-gym takes; as many for ours, 20 / 240 s
@@ -48,9 +48,10 @@ def panda_gym() -> Callable[[], Any]:
     """Return a step of panda-gym's PandaReach-v3 and its 64x64 TinyRenderer image."""
     import panda_gym  # noqa: F401  registers the ids
 
-    env = gymnasium.make(
-        "PandaReach-v3", render_mode="rgb_array", renderer="Tiny", render_width=64, render_height=64
-    ).unwrapped
+    with silenced():  # it prints its arguments
+        env = gymnasium.make(
+            "PandaReach-v3", render_mode="rgb_array", renderer="Tiny", render_width=64, render_height=64
+        ).unwrapped
     env.reset(seed=0)
     action = np.array([0.1, 0.0, 0.0], np.float32)
 
