@@ -41,12 +41,15 @@ class DeadMan:
         self.config = config
         self.refused: dict[str, int] = {}
         """Why commands were dropped, and how often."""
+        self._sender = 0
         self.hold(measured, now_s, "no command yet")
 
     def hold(self, measured: NDArray[np.float64], now_s: float, cause: str) -> None:
         """Hold at the present position."""
         self.state: State = "hold"
         self.cause, self.since_s = cause, now_s
+        self.late_s = 0.0
+        """How long after its deadline the robot began to hold."""
         self.targets = measured.copy()
         self._stamped_s = -math.inf
 
@@ -61,6 +64,7 @@ class DeadMan:
         stamped_s: float,
         measured: NDArray[np.float64],
         now_s: float,
+        sender: int = 0,
     ) -> str | None:
         """Follow a command from now on, or return why it is dropped.
 
@@ -69,13 +73,15 @@ class DeadMan:
             stamped_s: When the sender wrote it.
             measured: Joint positions (n,), rad.
             now_s: The present.
+            sender: Who wrote it; while one is followed, others are not.
         """
-        reason = self._objection(targets, stamped_s, measured, now_s)
+        reason = self._objection(targets, stamped_s, measured, now_s, sender)
         if reason is not None:
             self.refused[reason] = self.refused.get(reason, 0) + 1
             return reason
         if self.state == "hold":
             self.state, self.cause, self.since_s = "follow", "a command", now_s
+            self._sender = sender
         self.targets, self._stamped_s = targets.astype(np.float64), min(stamped_s, now_s)
         return None
 
@@ -83,7 +89,9 @@ class DeadMan:
         """Hold if the last command is too old; True if that happened now."""
         if now_s < self.deadline_s:
             return False
+        late_s = now_s - self.deadline_s
         self.hold(measured, now_s, f"no command for {self.config.timeout_s:g} s")
+        self.late_s = late_s
         return True
 
     def _objection(
@@ -92,6 +100,7 @@ class DeadMan:
         stamped_s: float,
         measured: NDArray[np.float64],
         now_s: float,
+        sender: int = 0,
     ) -> str | None:
         if targets.shape != measured.shape:
             return "wrong number of targets"
@@ -101,6 +110,8 @@ class DeadMan:
             return "stale"
         if stamped_s - now_s > _LEAD_S:
             return "stamped in the future: the clocks differ"
+        if self.state == "follow" and sender != self._sender:
+            return "from another sender"
         if stamped_s < self._stamped_s:
             return "older than the last one"
         if self.state == "hold" and np.abs(targets - measured).max() > self.config.resume_within_rad:

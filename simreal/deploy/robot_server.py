@@ -19,6 +19,7 @@ from simreal.deploy.ros2_messages import String
 from simreal.deploy.ros2_node import Received
 from simreal.deploy.served_world import ServedWorld, ServerConfig
 from simreal.errors import SimrealError
+from simreal.progress import say
 
 REQUESTS, REPLIES = "simreal/episode/request", "simreal/episode/reply"
 """Topics of the side channel for evaluation: JSON in a text."""
@@ -80,25 +81,26 @@ class RobotServer:
         """Follow a command that has arrived, or hold without one."""
         before, measured = self.deadman.state, self.world.measured
         if command := self.world.fetch():
-            targets, width_m, age_s = command
-            now_s = time.monotonic()
-            if self.deadman.offer(targets, now_s - age_s, measured, now_s) is None:
-                self.world.command(targets, width_m)
+            now_s, targets = time.monotonic(), command.targets_rad
+            refused = self.deadman.offer(targets, command.stamped_s, measured, now_s, command.sender)
+            if refused is None:
+                self.world.command(targets, command.width_m)
         if self.deadman.update(measured, time.monotonic()):
             self.world.command(self.deadman.targets)
         if self.deadman.state != before:
             self._tell()
+            say(f"{self.deadman.state}: {self.deadman.cause}")
 
     def _answer_command(self) -> None:
         """Let one control period go by for a command; without one, publish the present again."""
         arrived = self.world.end.arrived.wait(_HEARTBEAT_S)
         command = self.world.fetch() if arrived else None
         if command is not None:
-            targets, width_m, _ = command
+            targets = command.targets_rad
             if targets.shape != self.world.measured.shape or not np.isfinite(targets).all():
                 self.deadman.refused["not finite, or wrong number of targets"] = 1
                 return
-            self.world.command(targets, width_m)
+            self.world.command(targets, command.width_m)
             self.world.look()
             self.steps += 1
             self._stamp_ns = time.time_ns()
@@ -108,8 +110,8 @@ class RobotServer:
 
     def _tell(self) -> None:
         self._told_s, deadman = time.monotonic(), self.deadman
-        status = {"state": deadman.state, "cause": deadman.cause, "since_s": deadman.since_s}
-        self.world.end.publish_status(json.dumps(status | {"refused": deadman.refused}))
+        keys = ("state", "cause", "since_s", "late_s", "refused")
+        self.world.end.publish_status(json.dumps({key: getattr(deadman, key) for key in keys}))
 
     def _start_episode(self) -> None:
         self.steps, self._stamp_ns = 0, time.time_ns()

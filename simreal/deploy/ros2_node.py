@@ -47,6 +47,8 @@ class Received(Generic[Message]):
     """`time.monotonic()` when it arrived."""
     sent_ns: int
     """When its sender wrote it, nanoseconds since 1970 by the sender's clock."""
+    sender: int = 0
+    """Tells senders apart."""
 
     @property
     def age_s(self) -> float:
@@ -118,8 +120,9 @@ class Subscription(Generic[Message]):
                 # A publisher that leaves is told by a sample without data.
                 if sample.sample_info.valid_data:
                     self.heard += 1
-                    sent_ns = int(sample.sample_info.source_timestamp)
-                    self._on_message(Received(sample, time.monotonic(), sent_ns))
+                    info = sample.sample_info
+                    sent_ns, sender = int(info.source_timestamp), int(info.publication_handle)
+                    self._on_message(Received(sample, time.monotonic(), sent_ns, sender))
 
     def _take(self) -> list[Any]:
         try:

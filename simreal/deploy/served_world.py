@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from envs import Domain, DomainError, load_domain
 from simreal.deploy.deadman import DeadManConfig
 from simreal.deploy.ros2_end import EndConfig, RobotEnd
-from simreal.deploy.ros2_messages import Float64MultiArray
-from simreal.deploy.ros2_node import Received
 from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
@@ -60,6 +58,19 @@ class ServerConfig:
             raise SimrealError(f"command_multiple: takes 1 or more, not {self.command_multiple}")
 
 
+@dataclass(frozen=True, eq=False)
+class Command:
+    """What arrived."""
+
+    targets_rad: NDArray[np.float64]
+    """(n,), as many as were sent."""
+    width_m: float | None
+    """Opening of the gripper, if it was told."""
+    stamped_s: float
+    """`time.monotonic()` when it was written, by the sender's clock against this one."""
+    sender: int
+
+
 class ServedWorld:
     """A `SimulatedRobot` and a `RobotEnd`."""
 
@@ -94,7 +105,13 @@ class ServedWorld:
         self.look()
 
     def look(self) -> None:
-        """Take the newest record of the world."""
+        """Take the newest record of the world.
+
+        Raises:
+            ConnectionError: if its process is dead.
+        """
+        if not self.robot.is_connected:
+            raise ConnectionError("the process of the world has died")
         self._record = self.robot.latest()
 
     @property
@@ -117,12 +134,15 @@ class ServedWorld:
             self._image_s = float(record["image_s"])
             self._publish_image(self._stamp_ns(self._image_s) if stamp_ns is None else stamp_ns)
 
-    def fetch(self) -> tuple[NDArray[np.float64], float | None, float] | None:
-        """Return a command that has arrived: joint targets (n,), the gripper's opening if told, age (s)."""
-        command = self.end.fetch_command()
-        if command is None:
+    def fetch(self) -> "Command | None":
+        """Return a command that has arrived, once."""
+        received = self.end.fetch_command()
+        if received is None:
             return None
-        return *self._targets(command), command.age_s
+        data, count = np.asarray(received.message.data, np.float64), len(self.robot.joint_names)
+        width_m = float(data[count:].sum()) if data.size == count + len(FINGERS) else None
+        targets_rad = data if width_m is None else data[:count]
+        return Command(targets_rad, width_m, time.monotonic() - received.age_s, received.sender)
 
     def command(self, targets_rad: NDArray[np.float64], width_m: float | None = None) -> None:
         """Set the targets of the servos; without an opening the gripper keeps its own."""
@@ -146,12 +166,6 @@ class ServedWorld:
         frame = image if self.config.frame is None else framed(image, *self.config.frame)
         self._rows["images"].append((stamp_ns, time.monotonic()))
         self.end.publish_image(frame, stamp_ns)
-
-    def _targets(self, command: Received[Float64MultiArray]) -> tuple[NDArray[np.float64], float | None]:
-        data, count = np.asarray(command.message.data, np.float64), len(self.robot.joint_names)
-        if data.size == count + len(FINGERS):
-            return data[:count], float(data[count:].sum())
-        return data, None
 
     @staticmethod
     def _stamp_ns(time_s: float) -> int:
