@@ -27,7 +27,7 @@ from simreal.progress import progress
 from simreal.results import EvaluationRow, write_result
 from simreal.targets import Target, parse_target
 
-EPISODES = {"default": (30, 300), "smoke": (1, 2)}
+EPISODES = {"default": (20, 200), "smoke": (1, 2)}
 """Of each shift, and of nominal and source."""
 _CHUNK = 10  # episodes a worker runs at a time
 

@@ -43,7 +43,7 @@ class Export(Common):
                 "episodes": result.drift.episodes,
             }
             say(
-                f"drift watch: fires at {result.drift.false_alarms:.2%} of decisions in source worlds, "
+                f"drift watch: fires at up to {result.drift.false_alarms:.2%} of decisions in source worlds, "
                 f"in {result.drift.false_alarms_per_episode:.1%} of {result.drift.episodes} held-out episodes"
             )
         return {"model": result.model, "weights_sha256": result.weights_sha256, "drift": drift}

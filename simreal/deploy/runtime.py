@@ -32,6 +32,8 @@ class Runtime(Protocol):
     """Whatever runs a policy; one thread at a time."""
 
     manifest: BundleManifest
+    weights_sha256: str
+    """Of the bundle."""
     drift: DriftStatistics | None
     """What the drift watch needs; None where the export was not given the source data."""
 
