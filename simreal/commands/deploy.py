@@ -133,12 +133,14 @@ def _show(found: Deployment) -> None:
     if found.success_rate is not None:
         interval = f"{found.ci_low:.2f} to {found.ci_high:.2f}"
         say(f"success {found.success_rate:.2f} ({interval}) in {len(found.episodes)} episodes")
-    timing = found.timing
-    say(
-        f"{timing['ticks']:,} ticks, {timing['late']} late, {timing['missed']} missed; lateness p99 "
-        f"{timing['lateness_p99_ms']:.2f} ms, p99.9 {timing['lateness_p99_9_ms']:.2f} ms; age p99 "
-        f"{timing['age_p99_ms']:.1f} ms"
-    )
+    if found.pacing == "real-time":
+        timing = found.timing
+        say(f"{timing['ticks']:,} ticks, {timing['late']} late, {timing['missed']} deadlines missed")
+        for name in ("lateness", "jitter", "age", "work"):
+            shares = (
+                f"{label} {timing[f'{name}_{label}_ms']:.2f}" for label in ("p50", "p99", "p99_9", "max")
+            )
+            say(f"{name:<9} {', '.join(shares)} ms")
     limits = ", ".join(f"{name} {count:,}" for name, count in found.changed.items()) or "nothing"
     say(f"changed by limits: {limits}")
     if found.dataset is not None:

@@ -82,11 +82,7 @@ class Clock(Protocol):
         """Return, at the next deadline, how late that is (s)."""
 
     def now(self) -> float:
-        """Return the time (s), of `time.monotonic`."""
-
-    @property
-    def passed_s(self) -> float:
-        """Return the time (s) that waiting is counted in: the robot's."""
+        """Return the time (s); of `time.monotonic`, or the robot's own in lock-step."""
 
 
 class Pacer:
@@ -110,11 +106,6 @@ class Pacer:
 
     def now(self) -> float:
         """Return the time (s)."""
-        return self._clock()
-
-    @property
-    def passed_s(self) -> float:
-        """Return the time (s): the robot's goes on as the clock's does."""
         return self._clock()
 
     def start(self) -> None:
@@ -149,17 +140,12 @@ class Pacer:
 
 
 class Unpaced:
-    """Waits for nothing: for a robot whose time goes on by one period with each command."""
+    """Waits for nothing: for a robot whose time goes on by one period with each command, and this one's too."""
 
     def __init__(self, period_s: float) -> None:
         self.timing, self._period_s = Timing(), period_s
 
     def now(self) -> float:
-        """Return the time (s)."""
-        return time.monotonic()
-
-    @property
-    def passed_s(self) -> float:
         """Return the robot's time (s)."""
         return self.timing.ticks * self._period_s
 

@@ -10,7 +10,8 @@ doi:10.1109/ACCESS.2020.3025248); that limits on acceleration bound the speed be
 Rubrecht et al. 2012, doi:10.1007/s10514-012-9278-x, and Flacco et al. 2012, doi:10.1109/ICRA.2012.6225376.
 
 Towards a target the filter goes as Ruckig does (Berscheid & Kroeger 2021): of the admissible steps it takes
-the one whose stopping point is nearest to the target, which arrives as soon as possible without overshoot.
+the one whose stopping point is nearest to where a motion stops that has the target's own velocity. So it arrives
+as soon as possible, without overshoot at a target that stands and without lag at one that moves.
 """
 
 from collections.abc import Callable
@@ -99,7 +100,7 @@ class SafetyFilter:
         if self.workspace is not None:
             self.workspace.check_start(position)
         zero = np.zeros(len(position))
-        self._motion = Motion(position, zero, zero)
+        self._motion, self._goal = Motion(position, zero, zero), position
 
     def filter(self, targets_rad: Array, measured: Array) -> Filtered:
         """Return what to send for targets (n,) rad, given the measured joints (n,) rad.
@@ -112,7 +113,8 @@ class SafetyFilter:
         if not np.isfinite(targets_rad).all():
             return Filtered(self.brake(), ("not finite",))
         reasons: dict[str, None] = {}
-        wish = self._towards(self._admissible(targets_rad, measured, reasons), reasons)
+        goal = self._admissible(targets_rad, measured, reasons)
+        wish = self._towards(self._with_velocity(goal), reasons)
         following = self._safe(wish, reasons)
         self._name_rates(targets_rad, following, reasons)
         self._motion = following
@@ -122,6 +124,7 @@ class SafetyFilter:
         """Return the next position on the way to rest, (n,) rad; at rest it is the same again."""
         motion = self._now
         self._motion = motion.next(self.braking.acceleration(motion), self.period_s)
+        self._goal = self._motion.position
         return self._motion.position
 
     def _admissible(self, targets: Array, measured: Array, reasons: dict[str, None]) -> Array:
@@ -135,6 +138,17 @@ class SafetyFilter:
         if self.workspace is None:
             return inside
         return np.clip(self.workspace.clamped(inside, reasons), self.lower, self.upper)
+
+    def _with_velocity(self, goal: Array) -> Array:
+        """Return where a motion stops that passes a goal (n,) at the speed at which the goal moves.
+
+        Towards a goal that stands it is the goal; one that moves on is followed without lag.
+        """
+        speed = self.braking.velocity
+        velocity = np.clip((goal - self._goal) / self.period_s, -speed, speed)
+        self._goal = goal
+        stop = self.braking.path(Motion(goal, velocity, np.zeros_like(goal))).positions[-1]
+        return np.clip(stop, self.lower, self.upper)
 
     def _towards(self, goal: Array, reasons: dict[str, None]) -> Array:
         """Return the acceleration (n,) whose stopping point is nearest to the goal, slower in soft zones."""

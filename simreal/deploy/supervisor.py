@@ -19,7 +19,7 @@ class Supervisor:
         self.doomed = ""
         """What cannot be mended: the arm is braked, and the loop stops at rest."""
         self._clock, self._config = clock, config
-        self._since_s = clock.passed_s
+        self._since_s = clock.now()
         self._good_since_s: float | None = None
         self._back = State.RAMP
 
@@ -36,7 +36,7 @@ class Supervisor:
     @property
     def in_state_s(self) -> float:
         """Return how long the loop has been in its state, seconds."""
-        return self._clock.passed_s - self._since_s
+        return self._clock.now() - self._since_s
 
     @property
     def wants_decision(self) -> bool:
@@ -51,7 +51,7 @@ class Supervisor:
         if after is State.HOLD:
             self._back = State.RUNNING if self.state is State.RUNNING else State.RAMP
         self.machine.go(after, cause)
-        self._since_s, self._good_since_s = self._clock.passed_s, None
+        self._since_s, self._good_since_s = self._clock.now(), None
 
     def doom(self, cause: str) -> None:
         """Brake, and stop at rest."""
@@ -84,6 +84,6 @@ class Supervisor:
         """Note a good observation, and return the state to go back to if that is enough."""
         if self.state is not State.HOLD or self.doomed:
             return None
-        now_s = self._clock.passed_s
+        now_s = self._clock.now()
         self._good_since_s = now_s if self._good_since_s is None else self._good_since_s
         return self._back if now_s - self._good_since_s >= self._config.recover_s else None
