@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 
-from simreal.deploy.ros2 import Ros2Config, Ros2Robot
+from simreal.deploy.ros2 import Ros2Robot
+from simreal.deploy.ros2_config import Ros2Config
 
 JOINTS = tuple(f"panda_joint{index}" for index in range(1, 8))
 

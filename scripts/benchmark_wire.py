@@ -30,12 +30,13 @@ from simreal.deploy.limits import Limits
 from simreal.deploy.loop import ControlLoop
 from simreal.deploy.robot import Mapping, Values
 from simreal.deploy.robot_side import RobotSide
-from simreal.deploy.ros2 import Ros2Config, Ros2Robot
+from simreal.deploy.ros2 import Ros2Robot
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_messages import Float64MultiArray, JointState, String
 from simreal.deploy.ros2_node import Node, Received, use_loopback
 from simreal.deploy.runtime import Runtime
 from simreal.deploy.safety import SafetyFilter
-from simreal.deploy.served_world import FINGERS, ServerConfig
+from simreal.deploy.served_world import ServerConfig
 
 COMMANDS = ServerConfig().topics.commands
 ROBOT_PERIOD_S = 1 / ServerConfig().states_hz
@@ -78,7 +79,7 @@ def wire(runtime: Runtime, seconds: float) -> dict[str, float]:
         path = Path(folder) / "trace.json"
         with served("--trace", str(path), "--frame", "640", "480", "--images-hz", "30"):
             echoed = echo(seconds)
-            robot = Recorded(Ros2Config(PANDA.joint_names, FINGERS))
+            robot = Recorded(Ros2Config.of_server(PANDA.joint_names))
             robot.connect()
             states = driven(robot, runtime, "joints", ROBOT_PERIOD_S, seconds)
             frames = driven(robot, runtime, "main", 1 / 30, seconds)

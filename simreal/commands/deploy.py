@@ -10,6 +10,7 @@ from simreal.commands.common import Common
 from simreal.deploy.config import LoopConfig, OnDrift
 from simreal.deploy.deployment import Deployment
 from simreal.deploy.log import clear_log
+from simreal.deploy.opening import SIMULATED
 from simreal.deploy.session import Session, deploy
 from simreal.errors import SimrealError
 from simreal.export import MODEL, export
@@ -56,7 +57,10 @@ class Deploy(Common):
     policy: Path = Path("runs/run/policy")
     """Bundle, or what `simreal export` made of it."""
     robot: str = "simulated"
-    """`simulated`, `ros2`, or `module:factory` of an object of LeRobot's robot interface."""
+    """`simulated`, `ros2`, `ros2-server` (scripts/robot_server.py), or `module:factory` of an object of
+    LeRobot's robot interface."""
+    robot_config: Path | None = None
+    """YAML: topics, joints and gripper of a ROS 2 robot."""
     mapping: Path | None = None
     """YAML: which key of the robot is which joint; LeRobot's naming by default."""
     limits: Path | None = None
@@ -108,9 +112,10 @@ class Deploy(Common):
         return Session(
             policy=self.policy,
             robot=self.robot,
+            robot_config=self.robot_config,
             mapping=self.mapping,
             limits=self.limits,
-            domain=load_named(self.domain) if self.robot == "simulated" else None,
+            domain=load_named(self.domain) if self.robot in SIMULATED else None,
             pacing=self.pacing,
             episodes=self.episodes,
             seconds=self.seconds,

@@ -229,8 +229,8 @@ class RobotWithCamera:
         asked_s = time.monotonic()
         observation = self.robot.get_observation()
         frame = self.camera.read()
-        robot_s = getattr(self.robot, "observation_time_s", asked_s)
-        self.observation_time_s = min(robot_s, frame.time_s)
+        robot_s = getattr(self.robot, "observation_time_s", None)
+        self.observation_time_s = min(asked_s if robot_s is None else robot_s, frame.time_s)
         return observation | {self.key: frame.image}
 
     def send_action(self, action: Values) -> Values:

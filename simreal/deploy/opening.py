@@ -10,13 +10,16 @@ from envs import Domain
 from policies import BundleManifest
 from simreal.bundles import load_bundle
 from simreal.deploy.robot import Robot
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.runtime import OnnxRuntime
 from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError, nearest
 from simreal.export import MODEL, export
 
-ROBOTS = ("simulated", "ros2")
+SIMULATED = ("simulated", "ros2-server")
+"""Robots whose episodes can be started and judged."""
+ROBOTS = (*SIMULATED, "ros2")
 _FALSE_ALARMS = 0.01
 _MEMBERS = (
     "name", "observation_features", "action_features", "is_connected",
@@ -44,8 +47,12 @@ def open_robot(
     multiple: int,
     domain: Domain | None = None,
     pacing: Pacing = "real-time",
+    robot_config: Path | None = None,
 ) -> Robot:
-    """Return a robot that is not connected yet: `simulated`, `ros2`, or what `module:factory` makes.
+    """Return a robot that is not connected yet.
+
+    `simulated`; `ros2`: ros2_control's topics, as the YAML of `robot_config` says; `ros2-server`:
+    scripts/robot_server.py, which runs in the same pacing; or what `module:factory` makes.
 
     Raises:
         SimrealError: if there is none of that name, or it is no robot.
@@ -61,7 +68,16 @@ def open_robot(
             image_size=size,
         )
     if name == "ros2":
-        return _ros2(joint_names)
+        from simreal.deploy.ros2 import Ros2Robot  # here, since it needs an extra
+
+        config = Ros2Config.read(robot_config, joint_names) if robot_config else Ros2Config(joint_names)
+        return Ros2Robot(config)
+    if name == "ros2-server":
+        from simreal.deploy.ros2_node import use_loopback
+        from simreal.deploy.ros2_simulated import SimulatedRos2Robot
+
+        use_loopback()  # where the server is, too
+        return SimulatedRos2Robot(Ros2Config.of_server(joint_names, lock_step=pacing == "lock-step"))
     module, colon, factory = name.partition(":")
     if not colon:
         raise SimrealError(f"--robot {name!r}: {nearest(name, ROBOTS)}, or module:factory")
@@ -79,14 +95,3 @@ def task_of(manifest: BundleManifest) -> Any:
     env: Any = gymnasium.make(manifest.env_id, image=False).unwrapped
     env.close()
     return env.task
-
-
-def _ros2(joint_names: tuple[str, ...]) -> Robot:
-    try:
-        module: Any = importlib.import_module("simreal.deploy.ros2")
-    except ImportError as error:
-        raise SimrealError(
-            f"--robot ros2 needs the extra 'ros2': pip install simreal[ros2] ({error})"
-        ) from None
-    robot: Robot = module.Ros2Robot(module.Ros2Config(joints=joint_names))
-    return robot

@@ -4,6 +4,7 @@ Any object with these members works, LeRobot's own robots among them; lerobot is
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from envs import Domain
 from simreal.deploy.reading import load_yaml, mapping, number
 from simreal.errors import SimrealError, nearest
 
@@ -56,6 +58,23 @@ class Robot(Protocol):
 
     def send_action(self, action: Values) -> Values:
         """Send joint targets and return what was really sent."""
+
+
+class EpisodeRobot(ABC):
+    """What a simulated robot has beside the robot interface: episodes can be started and judged."""
+
+    @abstractmethod
+    def reset(self, seed: int, domain: Domain | None = None) -> None:
+        """Start an episode with a seed, in a domain from now on.
+
+        Raises:
+            ConnectionError: if the world is dead or does not answer.
+        """
+
+    @property
+    @abstractmethod
+    def success(self) -> bool:
+        """Whether the task is done now."""
 
 
 @dataclass(frozen=True)

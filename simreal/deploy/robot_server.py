@@ -104,7 +104,9 @@ class RobotServer:
             self.world.look()
             self.steps += 1
             self._stamp_ns = time.time_ns()
-        # Again and again, for who has come late.
+        elif arrived:
+            return  # a request
+        # Without a command too, again and again: for who has come late.
         self.world.publish(self._stamp_ns)
         self._tell()
 
@@ -122,6 +124,7 @@ class RobotServer:
             self._requests.put(dict(json.loads(received.message.data)))
         except (ValueError, TypeError):
             return  # not for us
+        self.world.end.arrived.set()  # in lock-step, whoever waits for a command looks here first
 
     def _answer_request(self, request: dict[str, Any]) -> None:
         # One that is asked again, because its answer took long, is not done again.

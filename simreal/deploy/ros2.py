@@ -1,10 +1,10 @@
 """`Ros2Robot`: a robot behind ros2_control's topics, over DDS, without a ROS installation."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from simreal.deploy.robot import Features, Values
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_inbox import Inbox, Stamp
 from simreal.deploy.ros2_messages import Float64MultiArray, Image, JointState, rgb_of_image
 from simreal.deploy.ros2_node import Node, Subscription, subscribers
@@ -12,42 +12,6 @@ from simreal.errors import SimrealError, nearest
 
 _CLOCKS_DIFFER_S = 0.5  # no network that a robot is controlled over takes longer
 _ANSWER_S = 30.0  # in lock-step; a reset of a simulated world takes part of a second
-
-
-@dataclass(frozen=True)
-class Ros2Config:
-    """Which topics, and which joints in which order."""
-
-    joints: tuple[str, ...]
-    """Names of the arm's joints, in the order that the position controller takes."""
-    fingers: tuple[str, ...] = ()
-    """Names of the gripper's joints: their positions add up to its opening, m. Empty: no gripper."""
-    fingers_commanded: bool = False
-    """Whether the position controller takes the fingers too, after the arm."""
-    states: str = "joint_states"
-    commands: str = "forward_position_controller/commands"
-    images: str | None = "camera/image_raw"
-    """Topic of the camera; None for a robot without one."""
-    camera: str = "main"
-    """Key of the camera's image in an observation."""
-    domain: int | None = None
-    """DDS domain; None takes ROS_DOMAIN_ID, or 0."""
-    connect_s: float = 10.0
-    """How long `connect` waits for the robot, seconds."""
-    stamps_trusted: bool = True
-    """Whether the robot's clock and this one agree: then what the network held back counts as old.
-    False counts from its arrival."""
-    lock_step: bool = False
-    """Whether the robot's time goes on with commands only: sending one waits for what it led to."""
-
-    def __post_init__(self) -> None:
-        if not self.joints:
-            raise SimrealError("joints: takes the names of the arm's joints, not none")
-        names = self.joints + self.fingers
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise SimrealError(f"joints and fingers: {doubled[0]!r} is named twice")
-        if self.fingers_commanded and not self.fingers:
-            raise SimrealError("fingers_commanded: true, but fingers names none")
 
 
 class Ros2Robot:
@@ -62,11 +26,10 @@ class Ros2Robot:
     def __init__(self, config: Ros2Config) -> None:
         self.config = config
         self._names = config.joints + config.fingers
-        # In lock-step the world waits: the time since a stamp says nothing.
-        self._stamps_trusted = config.stamps_trusted and not config.lock_step
         self.stamps: dict[str, Stamp] = {}
         """Of the last observation's parts: `joints` (the oldest of them), and the camera's key."""
-        self.observation_time_s = -float("inf")
+        self.observation_time_s: float | None = None
+        """Of its oldest part; None in lock-step, where the world has waited since."""
         self.sent_ns = 0
         """The stamp of the last command, nanoseconds since 1970 by this machine's clock."""
         self.after_ns = -1
@@ -139,8 +102,8 @@ class Ros2Robot:
         """Return the newest observation, at once.
 
         Raises:
-            SimrealError: not connected, a joint is missing, an image cannot be read, or in lock-step
-                no observation of the present episode comes.
+            SimrealError: not connected, a joint is missing, or an image cannot be read.
+            ConnectionError: in lock-step no observation of the present episode comes.
         """
         self._check_connected()
         config = self.config
@@ -155,7 +118,8 @@ class Ros2Robot:
         if image := self._inbox.image:
             values[config.camera] = rgb_of_image(image[0])
             self.stamps[config.camera] = image[1]
-        self.observation_time_s = min(s.taken_s(self._stamps_trusted) for s in self.stamps.values())
+        if not config.lock_step:
+            self.observation_time_s = min(s.taken_s(config.stamps_trusted) for s in self.stamps.values())
         return values
 
     def send_action(self, action: Values) -> Values:
@@ -165,7 +129,8 @@ class Ros2Robot:
         gone by.
 
         Raises:
-            SimrealError: not connected, a joint has no target, or no answer in lock-step.
+            SimrealError: not connected, or a joint has no target.
+            ConnectionError: no answer in lock-step.
         """
         self._check_connected()
         config = self.config
@@ -213,7 +178,7 @@ class Ros2Robot:
 
     def _wait_for_answer(self) -> None:
         if not self._inbox.wait_for(lambda: self._complete(self.after_ns), _ANSWER_S):
-            raise SimrealError(f"robot 'ros2' did not answer the last command within {_ANSWER_S:.0f} s")
+            raise ConnectionError(f"robot 'ros2' did not answer the last command within {_ANSWER_S:.0f} s")
 
     def _wait_for_robot(self) -> None:
         config = self.config
@@ -232,7 +197,8 @@ class Ros2Robot:
             if time.monotonic() > deadline_s:
                 raise SimrealError(f"nobody hears topic {config.commands!r} {where}")
             time.sleep(0.01)
-        if self._stamps_trusted and abs(stamp.delay_s) > _CLOCKS_DIFFER_S:
+        # In lock-step the world waits: the time since a stamp says nothing.
+        if config.stamps_trusted and not config.lock_step and abs(stamp.delay_s) > _CLOCKS_DIFFER_S:
             raise SimrealError(
                 f"topic {config.states!r} is stamped {stamp.delay_s:.1f} s before it arrives: synchronize"
                 " the clocks, or set stamps_trusted to false"

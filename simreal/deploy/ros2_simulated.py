@@ -7,8 +7,10 @@ import queue
 from typing import Any
 
 from envs import Domain
+from simreal.deploy.robot import EpisodeRobot
 from simreal.deploy.robot_server import REPLIES, REQUESTS
-from simreal.deploy.ros2 import Ros2Config, Ros2Robot
+from simreal.deploy.ros2 import Ros2Robot
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_messages import String
 from simreal.deploy.ros2_node import Node, Received
 from simreal.errors import SimrealError
@@ -17,11 +19,8 @@ _ANSWER_S = 30.0  # a first reset loads textures
 _ASK_AGAIN_S = 0.5  # discovery may still be under way
 
 
-class SimulatedRos2Robot(Ros2Robot):
-    """A `Ros2Robot` whose other side is `scripts/robot_server.py`: episodes can be started and judged.
-
-    `reset` and `success` are `SimulatedRobot`'s.
-    """
+class SimulatedRos2Robot(Ros2Robot, EpisodeRobot):
+    """A `Ros2Robot` whose other side is `scripts/robot_server.py`: episodes can be started and judged."""
 
     def __init__(self, config: Ros2Config) -> None:
         super().__init__(config)
@@ -53,7 +52,8 @@ class SimulatedRos2Robot(Ros2Robot):
         """Start an episode with a seed, in a domain from now on.
 
         Raises:
-            SimrealError: if the server refuses or does not answer.
+            SimrealError: if the server refuses.
+            ConnectionError: if it does not answer.
         """
         plain = None if domain is None else domain.to_plain()
         reply = self._ask({"do": "reset", "seed": seed, "domain": plain})
@@ -71,7 +71,7 @@ class SimulatedRos2Robot(Ros2Robot):
             if reply["error"] is not None:
                 raise SimrealError(f"robot server: {reply['error']}")
             return reply
-        raise SimrealError(f"no robot server answers on topic {REQUESTS!r} within {_ANSWER_S:.0f} s")
+        raise ConnectionError(f"no robot server answers on topic {REQUESTS!r} within {_ANSWER_S:.0f} s")
 
     def _reply(self, number: int) -> dict[str, Any] | None:
         try:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from envs import Domain, DomainError, load_domain
 from simreal.deploy.deadman import DeadManConfig
+from simreal.deploy.ros2_config import SERVED_FINGERS
 from simreal.deploy.ros2_end import EndConfig, RobotEnd
 from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
 from simreal.files import write_json
 
-FINGERS = ("finger_joint1", "finger_joint2")
-"""Names of the gripper's joints in the joint states; each has half of the opening."""
 _TRACED = 200_000  # messages that are remembered if asked to
 
 
@@ -89,7 +88,7 @@ class ServedWorld:
         )
         self.robot.connect()
         remembered = 0 if config.trace is None else _TRACED
-        names = (*self.robot.joint_names, *FINGERS)
+        names = (*self.robot.joint_names, *SERVED_FINGERS)
         self.end = RobotEnd(names, config.topics, lock_step, remembered)
         self._rows: dict[str, deque[tuple[int, float]]] = {
             key: deque(maxlen=remembered) for key in ("states", "images")
@@ -140,7 +139,7 @@ class ServedWorld:
         if received is None:
             return None
         data, count = np.asarray(received.message.data, np.float64), len(self.robot.joint_names)
-        width_m = float(data[count:].sum()) if data.size == count + len(FINGERS) else None
+        width_m = float(data[count:].sum()) if data.size == count + len(SERVED_FINGERS) else None
         targets_rad = data if width_m is None else data[:count]
         return Command(targets_rad, width_m, time.monotonic() - received.age_s, received.sender)
 

@@ -21,11 +21,10 @@ from simreal.deploy.limits import Limits
 from simreal.deploy.log import Episode, Log
 from simreal.deploy.log_dataset import write_log_dataset
 from simreal.deploy.loop import ControlLoop
-from simreal.deploy.opening import open_robot, open_runtime, task_of
-from simreal.deploy.robot import Mapping, Robot
+from simreal.deploy.opening import SIMULATED, open_robot, open_runtime, task_of
+from simreal.deploy.robot import EpisodeRobot, Mapping, Robot
 from simreal.deploy.runtime import Runtime
 from simreal.deploy.safety import SafetyFilter
-from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
 from simreal.evaluate import episode_seeds
@@ -41,6 +40,8 @@ class Session:
     policy: Path
     """Bundle or exported model."""
     robot: str = "simulated"
+    robot_config: Path | None = None
+    """Topics, joints and gripper of a ROS 2 robot."""
     mapping: Path | None = None
     limits: Path | None = None
     domain: Domain | None = None
@@ -74,8 +75,9 @@ def deploy(session: Session, folder: Path) -> Deployment:
     limits = Limits.read(session.limits, names) if session.limits else Limits.of_robot(spec.name, names)
     multiple = session.loop.command_multiple
     robot = open_robot(
-        session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing
-    )
+        session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing,
+        session.robot_config,
+    )  # fmt: skip
     with _connected(robot):
         overridden = check_fit(runtime.manifest, controller, mapping, robot, period_s, session.override)
         for objection in overridden:
@@ -97,7 +99,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
         policy=str(session.policy),
         robot=robot.name,
         domain=session.domain.label if session.domain else None,
-        pacing=session.pacing if session.robot == "simulated" else "real-time",
+        pacing=session.pacing if session.robot in SIMULATED else "real-time",
         ticks_not_logged=log.dropped,
         override=session.override if overridden else None,
         overridden=overridden,
@@ -115,7 +117,7 @@ def _loop(
     config: LoopConfig,
     log: Log,
 ) -> ControlLoop:
-    lock_step = session.robot == "simulated" and session.pacing == "lock-step"
+    lock_step = session.robot in SIMULATED and session.pacing == "lock-step"
     clock = Unpaced(safety.period_s) if lock_step else Pacer(safety.period_s)
     return ControlLoop(robot, mapping, runtime, controller, safety, clock, config, log)
 
@@ -151,7 +153,7 @@ def _side_channel(
     session: Session, robot: Robot, loop: ControlLoop
 ) -> tuple[Callable[[int | None], bool], Callable[[], bool]]:
     """Return what places a simulated robot for an episode, and what tells success; both idle for others."""
-    if not isinstance(robot, SimulatedRobot):
+    if not isinstance(robot, EpisodeRobot):
         return (lambda seed: False), (lambda: False)
 
     def place(seed: int | None) -> bool:
@@ -165,7 +167,7 @@ def _side_channel(
 
 
 def _succeeded(robot: Robot) -> bool:
-    return isinstance(robot, SimulatedRobot) and robot.success
+    return isinstance(robot, EpisodeRobot) and robot.success
 
 
 @contextlib.contextmanager
@@ -184,7 +186,7 @@ def _connected(robot: Robot) -> Iterator[None]:
 
 def _defaults(session: Session, home_rad: tuple[float, ...]) -> dict[str, Any]:
     """Return what a robot that is not simulated needs: a start pose, and a person's go."""
-    if session.robot == "simulated":
+    if session.robot in SIMULATED:
         return {}
     pose = session.loop.start_pose_rad or home_rad
     waits = not session.confirmed and sys.stdin.isatty()

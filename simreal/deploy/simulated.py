@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from envs import Domain
 from simreal.deploy import simulated_process as process
 from simreal.deploy.newest import Newest
-from simreal.deploy.robot import Features, Values
+from simreal.deploy.robot import EpisodeRobot, Features, Values
 from simreal.errors import SimrealError, nearest
 
 _ANSWER_S = 30.0  # a first reset loads textures; everything else takes milliseconds
 _START_S = 120.0  # imports and the first world, on a busy machine
 
 
-class SimulatedRobot:
+class SimulatedRobot(EpisodeRobot):
     """A simulated robot; keys as in LeRobot: `<joint>.pos` in rad, `gripper.pos` in m, `main` the camera."""
 
     name = "simulated"

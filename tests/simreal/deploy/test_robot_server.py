@@ -20,11 +20,10 @@ import pytest
 pytest.importorskip("cyclonedds", reason="needs the extra ros2")
 
 from envs import load_domain
-from simreal.deploy.ros2 import Ros2Config
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_messages import Float64MultiArray, JointState, String
 from simreal.deploy.ros2_node import LOOPBACK, Node, Received
 from simreal.deploy.ros2_simulated import SimulatedRos2Robot
-from simreal.deploy.served_world import FINGERS
 from simreal.errors import SimrealError
 
 ROOT = Path(__file__).parents[3]
@@ -248,7 +247,7 @@ def test_a_world_that_dies_ends_the_server(domain: int) -> None:
 
 def test_lock_step_over_the_wire_is_the_world_itself(domain: int) -> None:
     with server("--pacing", "lock-step"):
-        robot = SimulatedRos2Robot(Ros2Config(JOINTS, FINGERS, fingers_commanded=True, lock_step=True))
+        robot = SimulatedRos2Robot(Ros2Config.of_server(JOINTS, lock_step=True))
         robot.connect()
         env: Any = gymnasium.make("simreal/PandaReach-v0").unwrapped
         for seed, world in ((3, "nominal"), (4, "camera-shift@3")):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclonedds", reason="needs the extra ros2")
 
 from simreal.deploy.robot import Mapping, Robot
-from simreal.deploy.ros2 import Ros2Config, Ros2Robot
+from simreal.deploy.ros2 import Ros2Robot
+from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_end import EndConfig, RobotEnd
 from simreal.deploy.ros2_inbox import Inbox
 from simreal.deploy.ros2_messages import TYPE_HASHES, Header, JointState, String
