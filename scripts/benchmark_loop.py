@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import benchmark_deployed
 import benchmark_wire
 import gymnasium
 import numpy as np
@@ -39,6 +40,16 @@ class Options:
     """Of each of the four measurements over the wire."""
     trials: int = 100
     """Of killing the loop."""
+    minutes: float = 10.0
+    """At 50 Hz, quiet; a tenth of it beside a busy process."""
+    adapted: Path | None = None
+    """A bundle adapted to --target, for the section `deployed`."""
+    target: str = "workshop"
+    """Where `deployed` compares success."""
+    robot: str = "ros2-server"
+    """How `deployed` reaches its robot: over DDS, or `simulated`."""
+    episodes: int = 300
+    """Of each policy in `deployed`."""
     sections: tuple[str, ...] = ("inference",)
     json: Path | None = None
     """Write the figures there as JSON."""
@@ -103,10 +114,33 @@ def deadman(options: Options) -> dict[str, float]:
     return benchmark_wire.deadman(options.trials)
 
 
+def fifty_hertz(options: Options) -> dict[str, float]:
+    """Measure how well 50 Hz are kept, alone and beside a busy process."""
+    workers.set_threads(1)
+    bundle, seconds = chosen(options), 60 * options.minutes
+    quiet = benchmark_deployed.fifty_hertz(bundle, seconds, busy=False)
+    return quiet | benchmark_deployed.fifty_hertz(bundle, max(5.0, seconds / 10), busy=True)
+
+
+def deployed(options: Options) -> dict[str, float]:
+    """Measure what the deployed path does to success, before and after adapting."""
+    workers.set_threads(1)
+    bundles = {"zero_shot": chosen(options)}
+    if options.adapted:
+        bundles["adapted"] = load_bundle(options.adapted)
+    figures: dict[str, float] = {}
+    for name, bundle in bundles.items():
+        path = (bundle, options.target, options.episodes, options.robot, name)
+        figures |= benchmark_deployed.deployed(*path)
+    return figures
+
+
 SECTIONS: dict[str, Callable[[Options], dict[str, float]]] = {
     "inference": inference,
     "wire": wire,
     "deadman": deadman,
+    "fifty_hertz": fifty_hertz,
+    "deployed": deployed,
 }
 
 
