@@ -61,7 +61,9 @@ def open_robot(
             image_size=size,
         )
     if name == "ros2":
-        return _ros2(joint_names)
+        return _ros2(joint_names, pacing == "lock-step")
+    if pacing == "lock-step":
+        raise SimrealError(f"--pacing lock-step: only a simulated robot waits; --robot {name!r} does not")
     module, colon, factory = name.partition(":")
     if not colon:
         raise SimrealError(f"--robot {name!r}: {nearest(name, ROBOTS)}, or module:factory")
@@ -81,12 +83,19 @@ def task_of(manifest: BundleManifest) -> Any:
     return env.task
 
 
-def _ros2(joint_names: tuple[str, ...]) -> Robot:
+def is_simulated(robot: Robot) -> bool:
+    """Tell whether a robot has the side channel of simulated ones: `reset(seed, domain)` and `success`."""
+    return hasattr(type(robot), "reset") and hasattr(type(robot), "success")
+
+
+def _ros2(joint_names: tuple[str, ...], lock_step: bool) -> Robot:
+    """Return the robot behind ROS 2 topics; in lock-step it is a robot server, which has the side channel."""
     try:
-        module: Any = importlib.import_module("simreal.deploy.ros2")
+        ros2: Any = importlib.import_module("simreal.deploy.ros2")
+        simulated: Any = importlib.import_module("simreal.deploy.ros2_simulated")
+        fingers = importlib.import_module("simreal.deploy.served_world").FINGERS
     except ImportError as error:
-        raise SimrealError(
-            f"--robot ros2 needs the extra 'ros2': pip install simreal[ros2] ({error})"
-        ) from None
-    robot: Robot = module.Ros2Robot(module.Ros2Config(joints=joint_names))
+        raise SimrealError(f"--robot ros2 needs the extra: pip install 'simreal[ros2]' ({error})") from None
+    config = ros2.Ros2Config(joints=joint_names, fingers=fingers, lock_step=lock_step)
+    robot: Robot = simulated.SimulatedRos2Robot(config) if lock_step else ros2.Ros2Robot(config)
     return robot

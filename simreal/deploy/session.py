@@ -21,11 +21,10 @@ from simreal.deploy.limits import Limits
 from simreal.deploy.log import Episode, Log
 from simreal.deploy.log_dataset import write_log_dataset
 from simreal.deploy.loop import ControlLoop
-from simreal.deploy.opening import open_robot, open_runtime, task_of
+from simreal.deploy.opening import is_simulated, open_robot, open_runtime, task_of
 from simreal.deploy.robot import Mapping, Robot
 from simreal.deploy.runtime import Runtime
 from simreal.deploy.safety import SafetyFilter
-from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
 from simreal.evaluate import episode_seeds
@@ -81,7 +80,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
         for objection in overridden:
             say(f"overridden ({session.override}): {objection}")
         runtime.manifest = dataclasses.replace(runtime.manifest, control_period_s=period_s)
-        config = dataclasses.replace(session.loop, **_defaults(session, spec.home_rad))
+        config = dataclasses.replace(session.loop, **_defaults(session, robot, spec.home_rad))
         safety = SafetyFilter(limits, period_s / multiple, controller.kinematics.forward_many)
         log = Log(folder, runtime.manifest, len(names), period_s / multiple)
         try:
@@ -97,7 +96,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
         policy=str(session.policy),
         robot=robot.name,
         domain=session.domain.label if session.domain else None,
-        pacing=session.pacing if session.robot == "simulated" else "real-time",
+        pacing=session.pacing,
         ticks_not_logged=log.dropped,
         override=session.override if overridden else None,
         overridden=overridden,
@@ -115,8 +114,8 @@ def _loop(
     config: LoopConfig,
     log: Log,
 ) -> ControlLoop:
-    lock_step = session.robot == "simulated" and session.pacing == "lock-step"
-    clock = Unpaced(safety.period_s) if lock_step else Pacer(safety.period_s)
+    paced = session.pacing == "real-time"
+    clock = Pacer(safety.period_s) if paced else Unpaced(safety.period_s)
     return ControlLoop(robot, mapping, runtime, controller, safety, clock, config, log)
 
 
@@ -124,11 +123,11 @@ def _run(
     session: Session, loop: ControlLoop, robot: Robot, manifest: BundleManifest, log: Log
 ) -> list[Episode]:
     """Run every episode and stop."""
-    place, done = _side_channel(session, robot, loop)
+    place, done = _side_channel(robot, session.domain, loop)
     seeds: list[int | None] = [*episode_seeds(session.seed, session.episodes)]
     steps = session.steps or task_of(manifest).max_steps
     if session.seconds is not None:
-        seeds, steps, done = seeds[:1], round(session.seconds / manifest.control_period_s), lambda: False
+        seeds, steps = seeds[:1], round(session.seconds / manifest.control_period_s)
     episodes = []
     with loop, watched(loop):
         if session.realtime:
@@ -136,9 +135,9 @@ def _run(
         for index, seed in enumerate(seeds):
             placed = place(seed)
             loop.restart(_ENDED, placed) if index else loop.start()
-            episode = loop.run(steps, done)
+            episode = loop.run(steps, done if session.seconds is None else lambda: False)
             if placed:
-                episode = dataclasses.replace(episode, seed=seed, success=_succeeded(robot))
+                episode = dataclasses.replace(episode, seed=seed, success=done())
             log.episode(episode)
             episodes.append(episode)
             if loop.supervisor.stopped:
@@ -148,24 +147,20 @@ def _run(
 
 
 def _side_channel(
-    session: Session, robot: Robot, loop: ControlLoop
+    robot: Any, domain: Domain | None, loop: ControlLoop
 ) -> tuple[Callable[[int | None], bool], Callable[[], bool]]:
     """Return what places a simulated robot for an episode, and what tells success; both idle for others."""
-    if not isinstance(robot, SimulatedRobot):
+    if not is_simulated(robot):
         return (lambda seed: False), (lambda: False)
 
     def place(seed: int | None) -> bool:
         try:
-            robot.reset(0 if seed is None else seed, session.domain)
+            robot.reset(seed, domain)
         except ConnectionError as error:
             loop.lose(error)
         return True
 
-    return place, lambda: robot.success
-
-
-def _succeeded(robot: Robot) -> bool:
-    return isinstance(robot, SimulatedRobot) and robot.success
+    return place, lambda: bool(robot.success)
 
 
 @contextlib.contextmanager
@@ -182,9 +177,9 @@ def _connected(robot: Robot) -> Iterator[None]:
         robot.disconnect()
 
 
-def _defaults(session: Session, home_rad: tuple[float, ...]) -> dict[str, Any]:
+def _defaults(session: Session, robot: Robot, home_rad: tuple[float, ...]) -> dict[str, Any]:
     """Return what a robot that is not simulated needs: a start pose, and a person's go."""
-    if session.robot == "simulated":
+    if is_simulated(robot):
         return {}
     pose = session.loop.start_pose_rad or home_rad
     waits = not session.confirmed and sys.stdin.isatty()
