@@ -141,7 +141,7 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         motion = applied[: self.controller.dimensions].copy()
         if self.controller.dimensions == 3:
             motion *= self.world.dynamics.action_gain
-        targets = self.controller.joint_targets(self._measured_rad, motion)
+        targets = self.controller.joint_targets(self.measured_rad, motion)
         self.robot.command(targets, self._width(applied))
         self.advance(substeps(self.world.dynamics, self.control_period_s))
         if self._appearance_every == "step":
@@ -155,13 +155,16 @@ class RobotTaskEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._layers = None
 
     def observe(self) -> Observation:
-        """Return what the sensors give now, and let their delays move on by one step."""
+        """Return what the sensors give now, and let their delays move on by one step.
+
+        `measured_rad` (n,) is what the encoders say, before any delay.
+        """
         observation: Observation = {}
         if self._image:
             observation["image"] = self._frame()
-        self._measured_rad = self.sensing.joint_positions(self.robot.joint_positions())
-        position = self.controller.kinematics.forward(self._measured_rad)
-        proprio = [*self._measured_rad, *position, self.robot.gripper_width()]
+        self.measured_rad = self.sensing.joint_positions(self.robot.joint_positions())
+        position = self.controller.kinematics.forward(self.measured_rad)
+        proprio = [*self.measured_rad, *position, self.robot.gripper_width()]
         observation["proprio"] = np.asarray(proprio, dtype=np.float32)
         delayed = dict(self.sensing.delayed_observation(observation))
         if self._privileged:

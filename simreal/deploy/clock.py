@@ -74,6 +74,8 @@ class Clock(Protocol):
     """What a loop waits for."""
 
     timing: Timing
+    is_real: bool
+    """Whether its time is `time.monotonic`; else it is the robot's own."""
 
     def start(self) -> None:
         """Begin, or begin again after a pause that does not count."""
@@ -82,7 +84,7 @@ class Clock(Protocol):
         """Return, at the next deadline, how late that is (s)."""
 
     def now(self) -> float:
-        """Return the time (s); of `time.monotonic`, or the robot's own in lock-step."""
+        """Return the time (s)."""
 
 
 class Pacer:
@@ -92,6 +94,8 @@ class Pacer:
     deadlines in between are skipped and counted as missed. `time.sleep` waits for an absolute time of the
     monotonic clock where the system has `clock_nanosleep`; the last `spin_s` are spent looking at the clock.
     """
+
+    is_real = True
 
     def __init__(
         self,
@@ -140,7 +144,9 @@ class Pacer:
 
 
 class Unpaced:
-    """Waits for nothing: for a robot whose time goes on by one period with each command, and this one's too."""
+    """Waits for nothing: for a robot whose time, and so this one, goes on by a period with each command."""
+
+    is_real = False
 
     def __init__(self, period_s: float) -> None:
         self.timing, self._period_s = Timing(), period_s

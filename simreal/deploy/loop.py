@@ -59,10 +59,7 @@ class ControlLoop:
         config: LoopConfig = LoopConfig(),
         log: Log | None = None,
     ) -> None:
-        """Put the parts together; nothing is sent before `start`.
-
-        `safety` and `clock` have the command period: the control period over `config.command_multiple`.
-        """
+        """Put the parts together; `safety` and `clock` have the command period of `config`."""
         self.safety, self.clock, self.config = safety, clock, config
         self.supervisor = Supervisor(clock, config, self._on_transition)
         self.stale_decisions = 0
@@ -103,7 +100,7 @@ class ControlLoop:
             SimrealError: if the robot, its pose or the policy is not fit to begin with.
         """
         try:
-            self._seen: Seen = self._side.observe(self.clock.now(), self._oldest_s)
+            self._seen: Seen = self._observe()
             self._decider.decide(self._seen)  # the first decision is slow: better now than in the loop
         except (LostRobotError, BadObservationError, PolicyError) as error:
             raise SimrealError(f"cannot start: {one_line(error)}") from None
@@ -182,11 +179,14 @@ class ControlLoop:
         """Observe; remember what is wrong with the observation."""
         self._problem: str | None = None
         try:
-            self._seen = self._side.observe(self.clock.now(), self._oldest_s)
+            self._seen = self._observe()
         except LostRobotError as error:
             self.lose(error)
         except BadObservationError as error:
             self._problem = one_line(error)
+
+    def _observe(self) -> Seen:
+        return self._side.observe(self.clock.now(), self._oldest_s, self.clock.is_real)
 
     def _judge(self) -> None:
         """Decide, if the policy is at work or may be again, and draw the consequences."""

@@ -10,8 +10,8 @@ doi:10.1109/ACCESS.2020.3025248); that limits on acceleration bound the speed be
 Rubrecht et al. 2012, doi:10.1007/s10514-012-9278-x, and Flacco et al. 2012, doi:10.1109/ICRA.2012.6225376.
 
 Towards a target the filter goes as Ruckig does (Berscheid & Kroeger 2021): of the admissible steps it takes
-the one whose stopping point is nearest to where a motion stops that has the target's own velocity. So it arrives
-as soon as possible, without overshoot at a target that stands and without lag at one that moves.
+the one whose stopping point is nearest to where a motion stops that has the target's own velocity. So it
+arrives as soon as possible, without overshoot at a target that stands, without lag at one that moves.
 """
 
 from collections.abc import Callable

@@ -88,6 +88,18 @@ def _answer(world: "_World", connection: Connection) -> None:
         connection.send_bytes(ERROR + " ".join(str(error).split()).encode())
 
 
+@dataclass(frozen=True, eq=False)
+class _Command:
+    """A command on its way."""
+
+    due_s: float
+    """Of the world's time."""
+    targets_rad: NDArray[np.float64]
+    told_rad: NDArray[np.float64] | None
+    """Joints that the targets count from; None if they are absolute."""
+    width_m: float
+
+
 class _World:
     """A `RobotTaskEnv` that is told joint targets, whose time goes on in physics steps."""
 
@@ -116,15 +128,21 @@ class _World:
         self._step_s = self.config.control_period_s / self._per_period
         self._started_s = time.monotonic()
         self._steps, self._due_s = 0, 0.0
-        self._pending: deque[tuple[float, NDArray[np.float64], float]] = deque(maxlen=_MOST_PENDING)
+        self._pending: deque[_Command] = deque(maxlen=_MOST_PENDING)
         self._tell(observation)
 
     def command(self, values: NDArray[np.float64]) -> None:
-        """Take joint targets (rad) and an opening (m; NaN for open), which arrive after the action delay."""
-        delay_s = self.env.world.sensing.action_delay_steps * self.config.control_period_s
+        """Take joint targets (rad) and an opening (m; NaN for open), which arrive after the action delay.
+
+        In `RobotTaskEnv` it is displacements that come late, from where the arm has got to meanwhile; so
+        with a delay of actions or observations, targets count from the joints that were told.
+        """
+        sensing = self.env.world.sensing
+        delayed = sensing.action_delay_steps > 0 or sensing.observation_delay_steps > 0
+        told = np.array(self._told["joints_rad"], np.float64) if delayed else None
+        due_s = self._steps * self._step_s + sensing.action_delay_steps * self.config.control_period_s
         width = self._open_m if np.isnan(values[-1]) else float(values[-1])
-        now_s = self._steps * self._step_s
-        self._pending.append((now_s + delay_s, self._disturbed(values[:-1]), width))
+        self._pending.append(_Command(due_s, self._disturbed(values[:-1]), told, width))
 
     def advance_by(self, seconds: float) -> None:
         """Let time go by; what is left of a physics step is made up later."""
@@ -151,9 +169,10 @@ class _World:
 
     def _step(self) -> None:
         now_s = self._steps * self._step_s
-        while self._pending and self._pending[0][0] <= now_s + 1e-9:
-            _, targets, width = self._pending.popleft()
-            self.env.robot.command(targets, width)
+        while self._pending and self._pending[0].due_s <= now_s + 1e-9:
+            arrived = self._pending.popleft()
+            moved = 0.0 if arrived.told_rad is None else self.env.measured_rad - arrived.told_rad
+            self.env.robot.command(arrived.targets_rad + moved, arrived.width_m)
         self.env.advance(1)
         self._steps += 1
         if self._steps % self._per_period == 0:
