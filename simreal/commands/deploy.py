@@ -10,7 +10,9 @@ from simreal.commands.common import Common
 from simreal.deploy.config import LoopConfig, OnDrift
 from simreal.deploy.deployment import Deployment
 from simreal.deploy.log import clear_log
+from simreal.deploy.replay import replay
 from simreal.deploy.session import Session, deploy
+from simreal.deploy.shadow import shadow
 from simreal.errors import SimrealError
 from simreal.export import MODEL, export
 from simreal.progress import say
@@ -88,11 +90,16 @@ class Deploy(Common):
     on_drift: OnDrift = "hold"
     """What follows when the drift watch fires."""
 
+    mode: Literal["run", "shadow", "replay"] = "run"
+    """`shadow` looks on and sends nothing, `replay` needs no robot: what the policy would have done."""
+    log: Path | None = None
+    """For `replay`: a LeRobot dataset, or the run folder of an earlier `deploy`."""
+
     def execute(self) -> None:
         """Deploy; a fault is told after the result has been written."""
         super().execute()
         written = json.loads((self.folder() / "result.json").read_text(encoding="utf-8"))
-        if fault := written["deployment"]["fault"]:
+        if self.mode == "run" and (fault := written["deployment"]["fault"]):
             raise SimrealError(f"stopped: {fault}")
 
     def work(self) -> dict[str, Any]:
@@ -100,9 +107,19 @@ class Deploy(Common):
         if self.overwrite:
             clear_log(self.folder())
         self.folder().mkdir(parents=True, exist_ok=True)
+        if self.mode != "run":
+            return {"comparison": self._compare()}
         deployment = deploy(self._session(), self.folder())
         _show(deployment)
         return {"deployment": deployment}
+
+    def _compare(self) -> dict[str, Any]:
+        if (self.mode == "replay") != (self.log is not None):
+            raise SimrealError("--mode replay and --log LOG go together")
+        session, folder = self._session(), self.folder()
+        found = shadow(session, folder) if self.log is None else replay(session, self.log, folder)
+        _show_comparison(found)
+        return found
 
     def _session(self) -> Session:
         return Session(
@@ -145,3 +162,15 @@ def _show(found: Deployment) -> None:
     say(f"changed by limits: {limits}")
     if found.dataset is not None:
         say(f"dataset: {found.dataset}")
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    say(f"{found['observations']:,} observations; the policy's action minus the operator's:")
+    for row in (*found["action"], *found["joints"]):
+        same = "-" if row["same_direction"] is None else f"{row['same_direction']:.0%}"
+        say(
+            f"  {row['name']:<16} p50 {row['error_p50']:.4f}  p90 {row['error_p90']:.4f}  "
+            f"p99 {row['error_p99']:.4f}  bias {row['bias']:+.4f}  same direction {same} of {row['moving']:,}"
+        )
+    if found["drift"] is not None:
+        say(f"drift p50 {found['drift']['p50']:.2f}, above 1 at {found['drift']['above_threshold']:.1%}")

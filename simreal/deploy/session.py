@@ -76,7 +76,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
     robot = open_robot(
         session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing
     )
-    with _connected(robot):
+    with connected(robot):
         overridden = check_fit(runtime.manifest, controller, mapping, robot, period_s, session.override)
         for objection in overridden:
             say(f"overridden ({session.override}): {objection}")
@@ -169,7 +169,8 @@ def _succeeded(robot: Robot) -> bool:
 
 
 @contextlib.contextmanager
-def _connected(robot: Robot) -> Iterator[None]:
+def connected(robot: Robot) -> Iterator[None]:
+    """Connect a robot while the block lasts."""
     try:
         robot.connect()
     except SimrealError:
