@@ -131,4 +131,8 @@ def _drift(values: Vector) -> dict[str, float] | None:
     if not len(known):
         return None
     p50, p99 = np.percentile(known, (50, 99))
-    return {"p50": float(p50), "p99": float(p99), "above_threshold": float((known > DriftWatch.threshold).mean())}
+    return {
+        "p50": float(p50),
+        "p99": float(p99),
+        "above_threshold": float((known > DriftWatch.threshold).mean()),
+    }

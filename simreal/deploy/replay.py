@@ -101,7 +101,10 @@ def _seen(proprio: Any, image: Any, time_s: float, manifest: BundleManifest) -> 
 def _check(dataset: LeRobotDataset, manifest: BundleManifest) -> None:
     where = f"{dataset.path}/meta/info.json"
     order = next(spec.order for spec in manifest.observations if spec.name == "proprio")
-    pairs = (("observation.state", dataset.proprio_names, order), ("action", dataset.action_names, manifest.action.order))
+    pairs = (
+        ("observation.state", dataset.proprio_names, order),
+        ("action", dataset.action_names, manifest.action.order),
+    )
     for key, found, wanted in pairs:
         if found != wanted:
             raise SimrealError(f"{where}: {key}: {', '.join(found)}; the policy has {', '.join(wanted)}")

@@ -1,9 +1,9 @@
 """Shadow mode: the policy looks at what the robot sees while somebody else moves it; nothing is sent.
 
 What the operator did at an observation is what the robot then did: how far the gripper, or in joint control
-the joints, moved until the next observation, one control period later. A policy says where to go, and a robot
-takes a while to get there: its displacements are smaller than the policy's, and their directions tell more than
-their sizes. Where the operator's own commands were recorded, replay compares with those.
+the joints, moved until the next observation, one control period later. A policy says where to go, and a
+robot takes a while to get there: its displacements are smaller than the policy's, and their directions tell
+more than their sizes. Where the operator's own commands were recorded, replay compares with those.
 """
 
 from pathlib import Path
