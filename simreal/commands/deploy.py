@@ -11,6 +11,7 @@ from simreal.deploy.config import LoopConfig, OnDrift
 from simreal.deploy.deployment import Deployment
 from simreal.deploy.log import clear_log
 from simreal.deploy.replay import replay
+from simreal.deploy.scored import Scoring
 from simreal.deploy.session import Session, deploy
 from simreal.deploy.shadow import shadow
 from simreal.errors import SimrealError
@@ -94,6 +95,12 @@ class Deploy(Common):
     """`shadow` looks on and sends nothing, `replay` needs no robot: what the policy would have done."""
     log: Path | None = None
     """For `replay`: a LeRobot dataset, or the run folder of an earlier `deploy`."""
+    outcomes: Path | None = None
+    """CSV that every episode's outcome is added to; --episodes counts those that are there."""
+    scorer: str | None = None
+    """Person who scores at the prompt, for --outcomes; a simulated robot's world does by default."""
+    label: str | None = None
+    """What --outcomes and the prompt call the policy, so that the person does not know which it is."""
 
     def execute(self) -> None:
         """Deploy; a fault is told after the result has been written."""
@@ -112,6 +119,11 @@ class Deploy(Common):
         deployment = deploy(self._session(), self.folder())
         _show(deployment)
         return {"deployment": deployment}
+
+    def _scoring(self) -> Scoring | None:
+        if self.outcomes is None:
+            return None
+        return Scoring(self.outcomes, self.label or str(self.policy), self.scorer)
 
     def _compare(self) -> dict[str, Any]:
         if (self.mode == "replay") != (self.log is not None):
@@ -139,6 +151,7 @@ class Deploy(Common):
             confirmed=self.yes,
             seed=self.seed,
             loop=LoopConfig(self.command_multiple, self.max_age, on_drift=self.on_drift),
+            scoring=self._scoring(),
         )
 
 

@@ -61,17 +61,18 @@ def _episodes(folder: Path, fps: float) -> Iterator[Episode]:
     rows: list[dict[str, Any]] = []
     for row in decisions(folder):
         if rows and row["episode"] != rows[0]["episode"]:
-            yield _episode(rows, fps, succeeded.get(rows[0]["episode"], False))
+            yield episode_of(rows, fps, succeeded.get(rows[0]["episode"], False))
             rows = []
         elif len(rows) == MOST_FRAMES:
-            yield _episode(rows, fps, False)
+            yield episode_of(rows, fps, False)
             rows = []
         rows.append(row)
     if rows:
-        yield _episode(rows, fps, succeeded.get(rows[0]["episode"], False))
+        yield episode_of(rows, fps, succeeded.get(rows[0]["episode"], False))
 
 
-def _episode(rows: list[dict[str, Any]], fps: float, success: bool) -> Episode:
+def episode_of(rows: list[dict[str, Any]], fps: float, success: bool) -> Episode:
+    """Return the episode that these ticks make."""
     rewards = np.zeros(len(rows), np.float32)
     rewards[-1] = success
     return Episode(

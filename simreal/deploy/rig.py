@@ -15,6 +15,7 @@ from simreal.deploy.opening import open_robot
 from simreal.deploy.robot import Mapping, Robot
 from simreal.deploy.runtime import OnnxRuntime
 from simreal.deploy.session import Session, connected
+from simreal.deploy.simulated import SimulatedRobot
 from simreal.progress import say
 
 
@@ -30,8 +31,16 @@ class Rig:
 
 
 @contextlib.contextmanager
-def open_rig(session: Session, manifest: BundleManifest, override: str | None) -> Iterator[Rig]:
+def open_rig(
+    session: Session, manifest: BundleManifest, override: str | None, revealed: bool = False
+) -> Iterator[Rig]:
     """Open the robot of a session, and close it afterwards.
+
+    Args:
+        session: Which robot.
+        manifest: Of the policy.
+        override: As `check_fit` takes it.
+        revealed: Whether a simulated robot tells its true state as well.
 
     Raises:
         SimrealError: if it does not fit the policy.
@@ -42,6 +51,8 @@ def open_rig(session: Session, manifest: BundleManifest, override: str | None) -
     limits = Limits.read(session.limits, names) if session.limits else Limits.of_robot(spec.name, names)
     multiple = session.loop.command_multiple
     robot = open_robot(session.robot, manifest, names, period_s, multiple, session.domain, session.pacing)
+    if revealed and isinstance(robot, SimulatedRobot):
+        robot.reveal()
     with connected(robot):
         for objection in check_fit(manifest, controller, mapping, robot, period_s, override):
             say(f"overridden ({override}): {objection}")

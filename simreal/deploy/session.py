@@ -25,6 +25,7 @@ from simreal.deploy.opening import open_robot, open_runtime, task_of
 from simreal.deploy.robot import Mapping, Robot
 from simreal.deploy.runtime import Runtime
 from simreal.deploy.safety import SafetyFilter
+from simreal.deploy.scored import Scoring, run_scored
 from simreal.deploy.simulated import SimulatedRobot
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
@@ -58,6 +59,8 @@ class Session:
     """Do not wait for the Enter key before the policy may move a robot that is not simulated."""
     seed: int = 0
     loop: LoopConfig = LoopConfig()
+    scoring: Scoring | None = None
+    """Have every episode scored, and go on where the table of outcomes ends."""
 
 
 def deploy(session: Session, folder: Path) -> Deployment:
@@ -129,6 +132,9 @@ def _run(
     steps = session.steps or task_of(manifest).max_steps
     if session.seconds is not None:
         seeds, steps, done = seeds[:1], round(session.seconds / manifest.control_period_s), lambda: False
+    if session.scoring is not None:
+        given = episode_seeds(session.seed, session.episodes)
+        return run_scored(session.scoring, loop, robot, given, place, steps, log)
     episodes = []
     with loop, watched(loop):
         if session.realtime:

@@ -101,5 +101,5 @@ class Shadow:
             motion = (after.policy["proprio"] - before.policy["proprio"])[n : n + 3].astype(np.float64)
         action = motion / controller.scale
         if self._uses_gripper:
-            action = np.append(action, after.width_m / self._rig.spec.finger_open_m - 1)
+            action = np.append(action, 2 * after.width_m / self._rig.spec.opening_m - 1)
         return Did(action, moved)
