@@ -95,6 +95,8 @@ class Deploy(Common):
     """`shadow` looks on and sends nothing, `replay` needs no robot: what the policy would have done."""
     log: Path | None = None
     """For `replay`: a LeRobot dataset, or the run folder of an earlier `deploy`."""
+    adapt: Literal["pad"] | None = None
+    """Have the encoder adapt beside the loop, self-supervised; needs --source RUN, and a bundle."""
     outcomes: Path | None = None
     """CSV that every episode's outcome is added to; --episodes counts those that are there."""
     scorer: str | None = None
@@ -152,6 +154,7 @@ class Deploy(Common):
             seed=self.seed,
             loop=LoopConfig(self.command_multiple, self.max_age, on_drift=self.on_drift),
             scoring=self._scoring(),
+            adapt=self.adapt,
         )
 
 
@@ -171,6 +174,9 @@ def _show(found: Deployment) -> None:
                 f"{label} {timing[f'{name}_{label}_ms']:.2f}" for label in ("p50", "p99", "p99_9", "max")
             )
             say(f"{name:<9} {', '.join(shares)} ms")
+    if found.adaptation is not None:
+        end = found.adaptation.rolled_back or found.adaptation.error or "adapted weights in use"
+        say(f"adaptation: {found.adaptation.updates} updates, {found.adaptation.swaps} swaps; {end}")
     limits = ", ".join(f"{name} {count:,}" for name, count in found.changed.items()) or "nothing"
     say(f"changed by limits: {limits}")
     if found.dataset is not None:

@@ -145,8 +145,8 @@ class Log:
             self._hand_over()
 
     def flush(self) -> None:
-        """Have written what there is, as at the end of an episode."""
-        if self._used:
+        """Have written what there is, as at the end of an episode; not if that would cost the next ticks."""
+        if self._used and not self._free.empty():
             self._hand_over()
 
     def close(self) -> None:

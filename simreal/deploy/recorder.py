@@ -38,6 +38,7 @@ from simreal.progress import say
 from simreal.seeds import Purpose, seed_for
 
 _HEAD = ("session", "episode", "trial", "seed", "verdict", "steps", "seconds", "scorer", "timestamp")
+_ATTEMPTS = 5  # of a teacher, for each demonstration wanted, as `collect` has it
 _LEADERS = ("keyboard", "teacher")
 
 
@@ -138,7 +139,14 @@ def _session(
         unpaced = isinstance(judge, World) and session.pacing == "lock-step"
         clock = Unpaced(period_s) if unpaced else Pacer(period_s)
         loop = ControlLoop(rig.robot, rig.mapping, runtime, rig.controller, safety, clock, config, log)
-        course = Course(_next(scores, session), _placer(rig, session, loop), judge, gate, steps, "episode")
+        course = Course(
+            _next(scores, session, isinstance(judge, World)),
+            _placer(rig, session, loop),
+            judge,
+            gate,
+            steps,
+            "episode",
+        )
         with loop:
             for trial in run_trials(loop, course):
                 log.flush()
@@ -159,14 +167,17 @@ def _note(scores: Table, session: int, trial: Trial) -> None:
     say(f"episode {trial.number}: {verdict}, {trial.episode.steps} steps")
 
 
-def _next(scores: Table, session: Session) -> Callable[[], tuple[int, int] | None]:
+def _next(scores: Table, session: Session, leads_itself: bool) -> Callable[[], tuple[int, int] | None]:
     """Return what tells the next trial; one to be done again keeps its number and its seed."""
 
     def following() -> tuple[int, int] | None:
         rows = scores.rows()
-        if sum(row["verdict"] == "success" for row in rows) >= session.episodes:
+        won = sum(row["verdict"] == "success" for row in rows)
+        if won >= session.episodes:
             return None
         number = len({row["trial"] for row in rows})
+        if leads_itself and number >= _ATTEMPTS * session.episodes:
+            raise SimrealError(f"the teacher failed in {number - won} of {number} episodes: recording ends")
         if rows and rows[-1]["verdict"] in ("redo", "unscored"):
             number = int(rows[-1]["trial"])
         return number, seed_for(Purpose.DEMONSTRATION, session.seed, number)

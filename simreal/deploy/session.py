@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from envs import Domain
 from envs.controller import Controller
 from policies import BundleManifest
+from simreal.bundles import load_bundle
+from simreal.deploy.adapting import AdaptingRuntime
+from simreal.deploy.adapting_process import pad
 from simreal.deploy.clock import Pacer, Unpaced, be_first_in_line
 from simreal.deploy.config import LoopConfig
 from simreal.deploy.deployment import FINISHED, Deployment, summarize
@@ -23,7 +26,7 @@ from simreal.deploy.log_dataset import write_log_dataset
 from simreal.deploy.loop import ControlLoop
 from simreal.deploy.opening import open_robot, open_runtime, task_of
 from simreal.deploy.robot import Mapping, Robot
-from simreal.deploy.runtime import Runtime
+from simreal.deploy.runtime import OnnxRuntime, Runtime
 from simreal.deploy.safety import SafetyFilter
 from simreal.deploy.scored import Scoring, run_scored
 from simreal.deploy.simulated import SimulatedRobot
@@ -61,6 +64,8 @@ class Session:
     loop: LoopConfig = LoopConfig()
     scoring: Scoring | None = None
     """Have every episode scored, and go on where the table of outcomes ends."""
+    adapt: Literal["pad"] | None = None
+    """Have the bundle's encoder adapt beside the loop."""
 
 
 def deploy(session: Session, folder: Path) -> Deployment:
@@ -79,7 +84,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
     robot = open_robot(
         session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing
     )
-    with connected(robot):
+    with connected(robot), _adapting(session, runtime) as runtime:
         overridden = check_fit(runtime.manifest, controller, mapping, robot, period_s, session.override)
         for objection in overridden:
             say(f"overridden ({session.override}): {objection}")
@@ -89,9 +94,12 @@ def deploy(session: Session, folder: Path) -> Deployment:
         log = Log(folder, runtime.manifest, len(names), period_s / multiple)
         try:
             loop = _loop(session, robot, mapping, runtime, controller, safety, config, log)
+            if isinstance(runtime, AdaptingRuntime):
+                runtime.corrections = lambda: sum(loop.changed.values())
             episodes = _run(session, loop, robot, runtime.manifest, log)
         finally:
             log.close()
+        adaptation = runtime.adaptation if isinstance(runtime, AdaptingRuntime) else None
     task = task_of(runtime.manifest).description
     dataset = write_log_dataset(folder, runtime.manifest, task, spec.name, mapping.camera or "main")
     return summarize(
@@ -105,7 +113,23 @@ def deploy(session: Session, folder: Path) -> Deployment:
         override=session.override if overridden else None,
         overridden=overridden,
         dataset=dataset,
+        adaptation=adaptation,
     )
+
+
+@contextlib.contextmanager
+def _adapting(session: Session, runtime: OnnxRuntime) -> Iterator[OnnxRuntime | AdaptingRuntime]:
+    """Have the policy adapt beside the loop, if that is wanted."""
+    if session.adapt is None:
+        yield runtime
+        return
+    if session.policy.suffix == ".onnx":
+        raise SimrealError(
+            f"--adapt {session.adapt}: {session.policy} cannot learn: give the bundle it is of"
+        )
+    factory = pad(session.policy, session.source, session.seed)
+    with AdaptingRuntime(runtime, load_bundle(session.policy), factory) as adapting:
+        yield adapting
 
 
 def _loop(
