@@ -21,7 +21,7 @@ class Record(Common):
     robot: str = "simulated"
     """`simulated`, `ros2`, or `module:factory` of an object of LeRobot's robot interface."""
     leader: str = "keyboard"
-    """`keyboard`, `teacher` (simulated robots), or `module:factory` of a LeRobot teleoperator."""
+    """`keyboard`, `gamepad`, `teacher` (simulated robots), or `module:factory` of a LeRobot teleoperator."""
     teacher: Path | None = None
     """Bundle that leads, with --leader teacher."""
     mapping: Path | None = None

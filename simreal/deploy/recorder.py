@@ -21,6 +21,7 @@ from simreal.data.lerobot_writer import DatasetNames, write_dataset
 from simreal.deploy.clock import Pacer, Unpaced
 from simreal.deploy.deployment import FINISHED
 from simreal.deploy.fit import robot_spec
+from simreal.deploy.gamepad import GAMEPAD_HELP, GamepadLeader
 from simreal.deploy.judge import Judge, Person, World
 from simreal.deploy.keyboard import KEYS_HELP, KeyboardLeader, Keys, terminal
 from simreal.deploy.leader import Leader, LeaderRuntime, TeacherLeader, made_by
@@ -39,7 +40,7 @@ from simreal.seeds import Purpose, seed_for
 
 _HEAD = ("session", "episode", "trial", "seed", "verdict", "steps", "seconds", "scorer", "timestamp")
 _ATTEMPTS = 5  # of a teacher, for each demonstration wanted, as `collect` has it
-_LEADERS = ("keyboard", "teacher")
+_LEADERS = ("keyboard", "gamepad", "teacher")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def record(
     Args:
         session: The robot, and the policy that the demonstrations are for.
         folder: Of the recording; one that exists is gone on with.
-        leader: `keyboard`, `teacher`, or `module:factory` of a LeRobot teleoperator.
+        leader: `keyboard`, `gamepad`, `teacher`, or `module:factory` of a LeRobot teleoperator.
         teacher: Bundle that leads, for `teacher`.
         scorer: Name of the person who scores.
         steps: Decisions in an episode at most.
@@ -227,6 +228,9 @@ def _open_leader(name: str, teacher: Path | None, rig: Rig, keys: Keys | None) -
     if name == "keyboard" and keys is not None:
         say(f"keys: {KEYS_HELP}")
         return KeyboardLeader(keys)
+    if name == "gamepad":
+        say(f"gamepad: {GAMEPAD_HELP}")
+        return GamepadLeader()
     if name == "teacher":
         if teacher is None or not isinstance(rig.robot, SimulatedRobot):
             raise SimrealError("--leader teacher needs --teacher BUNDLE, and leads a simulated robot only")

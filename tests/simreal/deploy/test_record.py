@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import sys
 import termios
@@ -21,6 +22,7 @@ from policies import PolicyBundle
 from simreal.cli import main
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.deploy.fit import make_controller, robot_spec
+from simreal.deploy.gamepad import GamepadLeader
 from simreal.deploy.keyboard import KeyboardLeader, Keys
 from simreal.deploy.leader import LeaderRuntime
 from simreal.deploy.recorder import finish
@@ -238,3 +240,25 @@ def test_a_key_moves_the_arm_only_as_long_as_it_is_held() -> None:
         now[0] = 0.3
         assert leader.get_action()["delta_x"] == 0.0
         os.close(writing)
+
+
+def test_a_gamepad_leads_as_far_as_its_sticks_are_pushed(tmp_path: Path) -> None:
+    device = tmp_path / "js0"
+    os.mkfifo(device)  # a real device gives the same records
+    leader = GamepadLeader(device)
+    leader.connect()
+    writing = os.open(device, os.O_WRONLY)
+    try:
+        for value, kind, number in ((-32767, 2, 1), (16384, 2, 0), (900, 0x82, 4), (1, 1, 0)):
+            os.write(writing, struct.pack("IhBB", 0, value, kind, number))
+        told = leader.get_action()
+        assert told["delta_x"] == 1.0
+        assert told["delta_y"] == pytest.approx(-0.5, abs=1e-3)
+        assert (told["delta_z"], told["gripper"]) == (0.0, 2.0)  # near the middle is the middle
+        os.write(writing, struct.pack("IhBB", 0, 1, 1, 1))
+        assert leader.get_action() == told | {"gripper": 0.0}  # a stick that is held tells nothing new
+    finally:
+        os.close(writing)
+        leader.disconnect()
+    with pytest.raises(SimrealError, match="No such file"):
+        GamepadLeader(tmp_path / "none").connect()
