@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from envs.controller import Controller
 from policies import BundleManifest, PolicyBundle
+from simreal.deploy.drift import DriftStatistics
 from simreal.deploy.fit import robot_spec
 from simreal.deploy.robot import Features, Mapping, Values
 from simreal.deploy.runtime import Decision, Observation
@@ -54,7 +55,7 @@ class LeaderRuntime:
     its direction. The gripper's orientation is the controller's, as for the policy, whatever the leader's is.
     """
 
-    drift = None
+    drift: DriftStatistics | None = None
 
     def __init__(
         self, leader: Leader, manifest: BundleManifest, controller: Controller, mapping: Mapping

@@ -74,17 +74,17 @@ def deploy(session: Session, folder: Path) -> Deployment:
     Raises:
         SimrealError: for anything that cannot be deployed, before anything moves.
     """
-    runtime = open_runtime(session.policy, folder, session.source, session.seed)
-    period_s = 1 / session.rate_hz if session.rate_hz else runtime.manifest.control_period_s
-    controller, spec = make_controller(runtime.manifest), robot_spec(runtime.manifest)
+    exported = open_runtime(session.policy, folder, session.source, session.seed)
+    period_s = 1 / session.rate_hz if session.rate_hz else exported.manifest.control_period_s
+    controller, spec = make_controller(exported.manifest), robot_spec(exported.manifest)
     names = spec.joint_names
     mapping = Mapping.read(session.mapping, names) if session.mapping else Mapping.default(names)
     limits = Limits.read(session.limits, names) if session.limits else Limits.of_robot(spec.name, names)
     multiple = session.loop.command_multiple
     robot = open_robot(
-        session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing
+        session.robot, exported.manifest, names, period_s, multiple, session.domain, session.pacing
     )
-    with connected(robot), _adapting(session, runtime) as runtime:
+    with connected(robot), _adapting(session, exported) as runtime:
         overridden = check_fit(runtime.manifest, controller, mapping, robot, period_s, session.override)
         for objection in overridden:
             say(f"overridden ({session.override}): {objection}")

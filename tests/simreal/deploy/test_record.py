@@ -184,6 +184,35 @@ def test_a_simulated_robot_tells_its_true_state_only_when_asked(world: Any) -> N
         robot.disconnect()
 
 
+def test_a_teacher_leads_a_simulated_robot_in_sessions(smoke_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = [
+        "record",
+        "--policy",
+        str(smoke_run / "policy"),
+        "--leader",
+        "teacher",
+        "--pacing",
+        "lock-step",
+    ]
+    arguments += [
+        "--teacher",
+        str(smoke_run / "teacher"),
+        "--domain",
+        "workshop",
+        "--out",
+        str(out),
+        "--quiet",
+    ]
+    assert main([*arguments, "--episodes", "1"]) == 0
+    assert main([*arguments, "--episodes", "2", "--resume"]) == 0
+    dataset = LeRobotDataset(out / "dataset")
+    assert sum(episode.success for episode in dataset) == 2
+    assert sorted(path.name for path in (out / "sessions").iterdir()) == ["000", "001"]
+    told = json.loads((out / "result.json").read_text())["recording"]
+    assert (told["successes"], told["frames"], told["lost"]) == (2, sum(dataset.lengths), 0)
+
+
 class Arm:
     """A leader arm: joint targets under the robot's own keys."""
 
