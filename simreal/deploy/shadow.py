@@ -82,6 +82,8 @@ class Shadow:
     def _look(self) -> None:
         try:
             seen = self._side.observe(self._clock.now(), self._oldest_s)
+            if self._last is not None and seen.time_s == self._last[0].time_s:
+                return  # a robot that is slower than the policy has nothing new to say
             choice = self._decider.decide(seen)
         except BadObservationError:
             self.bad, self._last = self.bad + 1, None
