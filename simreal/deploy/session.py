@@ -124,9 +124,7 @@ def _adapting(session: Session, runtime: OnnxRuntime) -> Iterator[OnnxRuntime | 
         yield runtime
         return
     if session.policy.suffix == ".onnx":
-        raise SimrealError(
-            f"--adapt {session.adapt}: {session.policy} cannot learn: give the bundle it is of"
-        )
+        raise SimrealError(f"--adapt {session.adapt}: {session.policy} cannot learn: give its bundle")
     factory = pad(session.policy, session.source, session.seed)
     with AdaptingRuntime(runtime, load_bundle(session.policy), factory) as adapting:
         yield adapting
