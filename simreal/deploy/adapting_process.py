@@ -15,8 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from policies import Policy, PolicyConfig
-from simreal.adapt import open_source
-from simreal.bundles import load_bundle
 from simreal.deploy.newest import Newest
 from simreal.errors import SimrealError
 
@@ -64,6 +62,9 @@ def _modules() -> tuple[Any, Any, Any]:
 
 
 def _make_pad(bundle: Path, source: Path, seed: int) -> Learner:
+    from simreal.adapt import open_source  # here, so that other learners are there sooner
+    from simreal.bundles import load_bundle
+
     base, online, family = _modules()
     loaded = load_bundle(bundle)
     problem = base.Problem(loaded.policy, seed, source=open_source(source, loaded))

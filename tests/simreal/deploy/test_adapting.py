@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learners import make_failure, make_nudge
 
 from policies import Policy, PolicyBundle
 from simreal.cli import main
@@ -19,31 +19,6 @@ from simreal.deploy.adapting_process import flat_weights
 from simreal.deploy.drift import DriftStatistics, calibrate
 from simreal.deploy.guard import BASELINE, FEWEST, Guard, Signs
 from simreal.deploy.runtime import OnnxRuntime, TorchRuntime
-
-
-class Nudge:
-    """Adds a little to every weight of the encoder at each step: harmless once, harmful in the end."""
-
-    def __init__(self, policy: Policy, size: float) -> None:
-        self.policy, self._size = policy, size
-
-    def add(self, before: Any, after: Any, action: Any) -> None:
-        assert before.shape == after.shape == (64, 64, 3)
-        assert np.abs(action).max() <= 1
-
-    def learn(self) -> float:
-        with torch.no_grad():
-            for parameter in self.policy.encoder.parameters():
-                parameter += self._size
-        return self._size
-
-
-def make_nudge(folder: Path, size: float) -> Nudge:
-    return Nudge(PolicyBundle.load(folder).policy, size)
-
-
-def make_failure() -> Nudge:
-    raise RuntimeError("no learner today")
 
 
 @pytest.fixture(scope="module")
