@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from simreal.export import export
 from simreal.pretrain.architecture import student_config
 
 _DOMAINS = itertools.count(os.getpid() % 150 + 20)
+sys.path.insert(0, str(Path(__file__).parent))  # `learners` is imported by other processes too
 
 
 @pytest.fixture
