@@ -175,7 +175,8 @@ def _show(found: Deployment) -> None:
             )
             say(f"{name:<9} {', '.join(shares)} ms")
     if found.adaptation is not None:
-        end = found.adaptation.rolled_back or found.adaptation.error or "adapted weights in use"
+        used = "adapted weights in use" if found.adaptation.swaps else "original weights in use"
+        end = found.adaptation.rolled_back or found.adaptation.error or used
         say(f"adaptation: {found.adaptation.updates} updates, {found.adaptation.swaps} swaps; {end}")
     limits = ", ".join(f"{name} {count:,}" for name, count in found.changed.items()) or "nothing"
     say(f"changed by limits: {limits}")
