@@ -202,6 +202,7 @@ def test_a_teacher_leads_a_simulated_robot_in_sessions(smoke_run: Path, tmp_path
         str(out),
         "--quiet",
     ]
+    arguments += ["--steps", "60"]
     assert main([*arguments, "--episodes", "1"]) == 0
     assert main([*arguments, "--episodes", "2", "--resume"]) == 0
     dataset = LeRobotDataset(out / "dataset")
