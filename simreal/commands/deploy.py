@@ -185,12 +185,13 @@ def _show(found: Deployment) -> None:
 
 
 def _show_comparison(found: dict[str, Any]) -> None:
-    say(f"{found['observations']:,} observations; the policy's action minus the operator's:")
+    say(f"{found['observations']:,} observations; the policy's action minus the operator's, m or rad:")
+    say(f"  {'':<16} {'p50':>7} {'p90':>7} {'p99':>7} {'bias':>8}  same direction")
     for row in (*found["action"], *found["joints"]):
-        same = "-" if row["same_direction"] is None else f"{row['same_direction']:.0%}"
+        same = "-" if row["same_direction"] is None else f"{row['same_direction']:.0%} of {row['moving']:,}"
         say(
-            f"  {row['name']:<16} p50 {row['error_p50']:.4f}  p90 {row['error_p90']:.4f}  "
-            f"p99 {row['error_p99']:.4f}  bias {row['bias']:+.4f}  same direction {same} of {row['moving']:,}"
+            f"  {row['name']:<16} {row['error_p50']:7.4f} {row['error_p90']:7.4f} {row['error_p99']:7.4f} "
+            f"{row['bias']:+8.4f}  {same}"
         )
     if found["drift"] is not None:
         say(f"drift p50 {found['drift']['p50']:.2f}, above 1 at {found['drift']['above_threshold']:.1%}")
