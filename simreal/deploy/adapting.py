@@ -48,6 +48,7 @@ class AdaptingRuntime:
             factory: Makes the learner, in the other process.
         """
         self.manifest, self.drift = base.manifest, base.drift
+        self.weights_sha256 = base.weights_sha256  # of what rolling back goes back to
         self.corrections: Callable[[], int] = lambda: 0
         """Tells how many limits have changed commands so far."""
         self.guard = Guard()
@@ -96,7 +97,7 @@ class AdaptingRuntime:
         drift, corrected = 0.0, self.corrections()
         if self.drift is not None and decision.feature is not None:
             rows = decision.feature[None], np.asarray(observation["proprio"])[None]
-            drift = float(self.drift.distances(*rows)[0])
+            drift = float(self.drift.distances(*rows)[0, 0])
         signs = Signs(drift, corrected - self._corrected)
         self._corrected = corrected
         return self.guard.note(signs, self._uses_adapted) or not self._uses_adapted

@@ -12,7 +12,7 @@ class Signs:
     """What a decision came to."""
 
     drift: float
-    """Distance from the training distribution, 1 at the threshold of the drift watch; 0 without a watch."""
+    """Distance of the feature from the training distribution, 1 at its limit; 0 without a drift watch."""
     corrections: int
     """How many limits changed the commands since the decision before."""
 

@@ -56,6 +56,7 @@ class LeaderRuntime:
     """
 
     drift: DriftStatistics | None = None
+    weights_sha256 = ""
 
     def __init__(
         self, leader: Leader, manifest: BundleManifest, controller: Controller, mapping: Mapping

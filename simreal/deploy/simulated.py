@@ -98,7 +98,7 @@ class SimulatedRobot:
     @property
     def privileged(self) -> NDArray[np.float32]:
         """Return the true state at the last observation, as a teacher sees it; side channel."""
-        return np.asarray(self._latest()["privileged"], np.float32)
+        return np.asarray(self.latest()["privileged"], np.float32)
 
     def reveal(self) -> None:
         """Have the true state told as well, from `connect` on; side channel."""

@@ -82,12 +82,12 @@ def run_trials(loop: ControlLoop, course: Course) -> Iterator[Trial]:
 
 
 def _run(loop: ControlLoop, course: Course, number: int, seed: int) -> Trial:
-    judge, began_s = course.judge, loop.clock.passed_s
+    judge, began_s = course.judge, loop.clock.now()
     course.gate.is_open = True
     judge.tell(f"{course.what} {number} runs: Enter ends it")
     episode = loop.run(course.steps, judge.ends)
     course.gate.is_open = False
-    seconds, aborted = loop.clock.passed_s - began_s, loop.supervisor.stopped
+    seconds, aborted = loop.clock.now() - began_s, loop.supervisor.stopped
     if not aborted:
         loop.restart("trial ended")
     score = _scored(loop, judge, f"{course.what} {number}, {episode.steps} steps: {ASK_SCORE}", aborted)
@@ -107,8 +107,8 @@ def _scored(loop: ControlLoop, judge: Judge, question: str, aborted: bool) -> Sc
     if not aborted:
         loop.wait(scored)
     if not scores and judge.is_person and loop.supervisor.doomed == NAMES[signal.SIGINT]:
-        judge.tell(f"stopped; {question}, ctrl-C leaves it unscored")
         signals, counted = loop.supervisor.signals, loop.supervisor.signals.count
+        judge.tell(f"stopped; {question}, ctrl-C leaves it unscored")
         while signals.count == counted and not scored():
             time.sleep(_ASK_S)
     return scores[-1] if scores else None
