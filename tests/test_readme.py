@@ -15,6 +15,7 @@ SMALL = {
     "pretrain": ["--preset", "smoke"],
     "evaluate": ["--target", "nominal", "--episodes", "2"],
     "collect": ["--target", "blur@1", "--demos", "2"],
+    "deploy": ["--pacing", "lock-step", "--episodes", "1"],
     "check": ["--preset", "smoke", "--target", "blur@1"],
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from simreal.commands.common import Common
 from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
+from simreal.commands.record import Record
 from simreal.commands.show import Doctor, Report
 from simreal.commands.train import Import, Pretrain, Run
 from simreal.commands.transfer import Adapt, Collect, Methods
@@ -16,6 +17,7 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "pretrain": Pretrain,
     "import": Import,
     "collect": Collect,
+    "record": Record,
     "adapt": Adapt,
     "evaluate": Evaluate,
     "check": Check,

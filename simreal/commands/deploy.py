@@ -11,7 +11,10 @@ from simreal.deploy.config import LoopConfig, OnDrift
 from simreal.deploy.deployment import Deployment
 from simreal.deploy.log import clear_log
 from simreal.deploy.opening import SIMULATED
+from simreal.deploy.replay import replay
+from simreal.deploy.scored import Scoring
 from simreal.deploy.session import Session, deploy
+from simreal.deploy.shadow import shadow
 from simreal.errors import SimrealError
 from simreal.export import MODEL, export
 from simreal.progress import say
@@ -92,11 +95,24 @@ class Deploy(Common):
     on_drift: OnDrift = "hold"
     """What follows when the drift watch fires."""
 
+    mode: Literal["run", "shadow", "replay"] = "run"
+    """`shadow` looks on and sends nothing, `replay` needs no robot: what the policy would have done."""
+    log: Path | None = None
+    """For `replay`: a LeRobot dataset, or the run folder of an earlier `deploy`."""
+    adapt: Literal["pad"] | None = None
+    """Have the encoder adapt beside the loop, self-supervised; needs --source RUN, and a bundle."""
+    outcomes: Path | None = None
+    """CSV that every episode's outcome is added to; --episodes counts those that are there."""
+    scorer: str | None = None
+    """Person who scores at the prompt, for --outcomes; a simulated robot's world does by default."""
+    label: str | None = None
+    """What --outcomes and the prompt call the policy, so that the person does not know which it is."""
+
     def execute(self) -> None:
         """Deploy; a fault is told after the result has been written."""
         super().execute()
         written = json.loads((self.folder() / "result.json").read_text(encoding="utf-8"))
-        if fault := written["deployment"]["fault"]:
+        if self.mode == "run" and (fault := written["deployment"]["fault"]):
             raise SimrealError(f"stopped: {fault}")
 
     def work(self) -> dict[str, Any]:
@@ -104,9 +120,24 @@ class Deploy(Common):
         if self.overwrite:
             clear_log(self.folder())
         self.folder().mkdir(parents=True, exist_ok=True)
+        if self.mode != "run":
+            return {"comparison": self._compare()}
         deployment = deploy(self._session(), self.folder())
         _show(deployment)
         return {"deployment": deployment}
+
+    def _scoring(self) -> Scoring | None:
+        if self.outcomes is None:
+            return None
+        return Scoring(self.outcomes, self.label or str(self.policy), self.scorer)
+
+    def _compare(self) -> dict[str, Any]:
+        if (self.mode == "replay") != (self.log is not None):
+            raise SimrealError("--mode replay and --log LOG go together")
+        session, folder = self._session(), self.folder()
+        found = shadow(session, folder) if self.log is None else replay(session, self.log, folder)
+        _show_comparison(found)
+        return found
 
     def _session(self) -> Session:
         return Session(
@@ -127,6 +158,8 @@ class Deploy(Common):
             confirmed=self.yes,
             seed=self.seed,
             loop=LoopConfig(self.command_multiple, self.max_age, on_drift=self.on_drift),
+            scoring=self._scoring(),
+            adapt=self.adapt,
         )
 
 
@@ -146,7 +179,24 @@ def _show(found: Deployment) -> None:
                 f"{label} {timing[f'{name}_{label}_ms']:.2f}" for label in ("p50", "p99", "p99_9", "max")
             )
             say(f"{name:<9} {', '.join(shares)} ms")
+    if found.adaptation is not None:
+        used = "adapted weights in use" if found.adaptation.swaps else "original weights in use"
+        end = found.adaptation.rolled_back or found.adaptation.error or used
+        say(f"adaptation: {found.adaptation.updates} updates, {found.adaptation.swaps} swaps; {end}")
     limits = ", ".join(f"{name} {count:,}" for name, count in found.changed.items()) or "nothing"
     say(f"changed by limits: {limits}")
     if found.dataset is not None:
         say(f"dataset: {found.dataset}")
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    say(f"{found['observations']:,} observations; the policy's action minus the operator's, m or rad:")
+    say(f"  {'':<16} {'p50':>7} {'p90':>7} {'p99':>7} {'bias':>8}  same direction")
+    for row in (*found["action"], *found["joints"]):
+        same = "-" if row["same_direction"] is None else f"{row['same_direction']:.0%} of {row['moving']:,}"
+        say(
+            f"  {row['name']:<16} {row['error_p50']:7.4f} {row['error_p90']:7.4f} {row['error_p99']:7.4f} "
+            f"{row['bias']:+8.4f}  {same}"
+        )
+    if found["drift"] is not None:
+        say(f"drift p50 {found['drift']['p50']:.2f}, above 1 at {found['drift']['above_threshold']:.1%}")

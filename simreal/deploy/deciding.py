@@ -1,6 +1,7 @@
 """From an observation to joint targets: the policy, what its action means, and its drift watch."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,14 @@ class Choice:
     drifted: bool
 
 
+@runtime_checkable
+class RemembersEpisode(Protocol):
+    """A runtime that has to know where an episode begins."""
+
+    def new_episode(self) -> None:
+        """Forget the last episode."""
+
+
 class Decider:
     """Asks the policy and turns its action into joint targets, as in simulation."""
 
@@ -44,6 +53,8 @@ class Decider:
 
     def new_episode(self) -> None:
         """Forget the last episode."""
+        if isinstance(self._runtime, RemembersEpisode):
+            self._runtime.new_episode()
         if self._watch is not None:
             self._watch.reset()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simreal.check.statistics import wilson_interval
+from simreal.deploy.adapting import Adaptation
 from simreal.deploy.log import Episode
 from simreal.deploy.loop import ControlLoop
 from simreal.deploy.signals import NAMES
@@ -40,6 +41,7 @@ class Deployment:
     override: str | None = None
     overridden: list[str] = field(default_factory=list)
     dataset: Path | None = None
+    adaptation: Adaptation | None = None
 
 
 def summarize(loop: ControlLoop, episodes: list[Episode], **named: Any) -> Deployment:

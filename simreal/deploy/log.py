@@ -144,6 +144,11 @@ class Log:
         if self._used == self._size:
             self._hand_over()
 
+    def flush(self) -> None:
+        """Have written what there is, as at the end of an episode; not if that would cost the next ticks."""
+        if self._used and not self._free.empty():
+            self._hand_over()
+
     def close(self) -> None:
         """Write what is left."""
         self._hand_over()

@@ -34,7 +34,7 @@ def write_log_dataset(
         The dataset; None if there was no decision, or nothing but vectors was seen.
     """
     specs = {spec.name: spec for spec in manifest.observations}
-    first = next(_decisions(folder), None)
+    first = next(decisions(folder), None)
     if first is None or first["image"] is None:
         return None
     names = DatasetNames(specs["proprio"].order, manifest.action.order, task, robot, camera)
@@ -47,8 +47,9 @@ def tick_files(folder: Path) -> list[Path]:
     return sorted((folder / "ticks").glob("part-*.parquet"))
 
 
-def _decisions(folder: Path) -> Iterator[dict[str, Any]]:
-    columns = ["episode", "decided", "action", "proprio", "image"]
+def decisions(folder: Path, more: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the ticks of a log in which the policy decided, with these columns and more."""
+    columns = ["episode", "decided", "action", "proprio", "image", *more]
     for path in tick_files(folder):
         table = pq.read_table(path, columns=columns)
         yield from table.filter(pc.field("decided")).to_pylist()
@@ -58,23 +59,24 @@ def _episodes(folder: Path, fps: float) -> Iterator[Episode]:
     """Yield the episodes of a log; one is in memory at a time."""
     succeeded = _successes(folder)
     rows: list[dict[str, Any]] = []
-    for row in _decisions(folder):
+    for row in decisions(folder):
         if rows and row["episode"] != rows[0]["episode"]:
-            yield _episode(rows, fps, succeeded.get(rows[0]["episode"], False))
+            yield episode_of(rows, fps, succeeded.get(rows[0]["episode"], False))
             rows = []
         elif len(rows) == MOST_FRAMES:
-            yield _episode(rows, fps, False)
+            yield episode_of(rows, fps, False)
             rows = []
         rows.append(row)
     if rows:
-        yield _episode(rows, fps, succeeded.get(rows[0]["episode"], False))
+        yield episode_of(rows, fps, succeeded.get(rows[0]["episode"], False))
 
 
-def _episode(rows: list[dict[str, Any]], fps: float, success: bool) -> Episode:
+def episode_of(rows: list[dict[str, Any]], fps: float, success: bool) -> Episode:
+    """Return the episode that these ticks make."""
     rewards = np.zeros(len(rows), np.float32)
     rewards[-1] = success
     return Episode(
-        images=np.stack([_rgb(row["image"]) for row in rows]),
+        images=np.stack([rgb(row["image"]) for row in rows]),
         proprio=np.array([row["proprio"] for row in rows], np.float32),
         actions=np.array([row["action"] for row in rows], np.float32),
         rewards=rewards,
@@ -83,7 +85,8 @@ def _episode(rows: list[dict[str, Any]], fps: float, success: bool) -> Episode:
     )
 
 
-def _rgb(png: bytes) -> NDArray[np.uint8]:
+def rgb(png: bytes) -> NDArray[np.uint8]:
+    """Return the image (H, W, 3) that a tick holds."""
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     return np.ascontiguousarray(np.asarray(image)[..., ::-1], np.uint8)
 

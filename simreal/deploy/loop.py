@@ -107,14 +107,14 @@ class ControlLoop:
         self._ramp("start", self._seen.joints_rad)
 
     def restart(self, cause: str, placed: bool = False) -> None:
-        """Go back to the start pose for another episode, after one that ended in `running`.
+        """Go back to the start pose for another episode, after one that ended in `running`, or from there.
 
         Args:
             cause: Of the transition.
             placed: Whether a simulated arm has been put elsewhere meanwhile, at rest.
         """
         self._look()
-        if self.state is State.RUNNING:
+        if self.state in (State.RUNNING, State.ARMED):
             self._ramp(cause, self._seen.joints_rad if placed else None)
 
     def run(self, steps: int | None = None, done: Callable[[], bool] = lambda: False) -> Episode:
@@ -136,6 +136,12 @@ class ControlLoop:
                     return Episode(self._episode, self._steps, "step limit")
         return Episode(self._episode, self._steps, f"stopped: {self.supervisor.machine.cause}")
 
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Stay at the start pose, or go there first, until something is so; the policy is not asked."""
+        while not self.supervisor.stopped and not (self.state is State.ARMED and until()):
+            self._arrive()
+            self._tick()
+
     def stop(self, cause: str) -> None:
         """Brake to rest and stop."""
         if self.state is State.IDLE:
@@ -150,10 +156,13 @@ class ControlLoop:
 
     def _follow_states(self) -> None:
         """From ramp to armed to running, where nothing is in the way."""
-        if self.state is State.RAMP and self._steering.arrived(self._seen.joints_rad):
-            self.supervisor.go(State.ARMED, "at the start pose")
+        self._arrive()
         if self.state is State.ARMED and self.config.ready():
             self._act("go")
+
+    def _arrive(self) -> None:
+        if self.state is State.RAMP and self._steering.arrived(self._seen.joints_rad):
+            self.supervisor.go(State.ARMED, "at the start pose")
 
     def _tick(self) -> None:
         """Do what one command period takes."""

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from envs import Domain
 from envs.controller import Controller
 from policies import BundleManifest
+from simreal.bundles import load_bundle
+from simreal.deploy.adapting import AdaptingRuntime
+from simreal.deploy.adapting_process import pad
 from simreal.deploy.clock import Pacer, Unpaced, be_first_in_line
 from simreal.deploy.config import LoopConfig
 from simreal.deploy.deployment import FINISHED, Deployment, summarize
@@ -23,8 +26,9 @@ from simreal.deploy.log_dataset import write_log_dataset
 from simreal.deploy.loop import ControlLoop
 from simreal.deploy.opening import SIMULATED, open_robot, open_runtime, task_of
 from simreal.deploy.robot import EpisodeRobot, Mapping, Robot
-from simreal.deploy.runtime import Runtime
+from simreal.deploy.runtime import OnnxRuntime, Runtime
 from simreal.deploy.safety import SafetyFilter
+from simreal.deploy.scored import Scoring, run_scored
 from simreal.deploy.simulated_process import Pacing
 from simreal.errors import SimrealError
 from simreal.evaluate import episode_seeds
@@ -59,6 +63,10 @@ class Session:
     """Do not wait for the Enter key before the policy may move a robot that is not simulated."""
     seed: int = 0
     loop: LoopConfig = LoopConfig()
+    scoring: Scoring | None = None
+    """Have every episode scored, and go on where the table of outcomes ends."""
+    adapt: Literal["pad"] | None = None
+    """Have the bundle's encoder adapt beside the loop."""
 
 
 def deploy(session: Session, folder: Path) -> Deployment:
@@ -67,18 +75,18 @@ def deploy(session: Session, folder: Path) -> Deployment:
     Raises:
         SimrealError: for anything that cannot be deployed, before anything moves.
     """
-    runtime = open_runtime(session.policy, folder, session.source, session.seed)
-    period_s = 1 / session.rate_hz if session.rate_hz else runtime.manifest.control_period_s
-    controller, spec = make_controller(runtime.manifest), robot_spec(runtime.manifest)
+    exported = open_runtime(session.policy, folder, session.source, session.seed)
+    period_s = 1 / session.rate_hz if session.rate_hz else exported.manifest.control_period_s
+    controller, spec = make_controller(exported.manifest), robot_spec(exported.manifest)
     names = spec.joint_names
     mapping = Mapping.read(session.mapping, names) if session.mapping else Mapping.default(names)
     limits = Limits.read(session.limits, names) if session.limits else Limits.of_robot(spec.name, names)
     multiple = session.loop.command_multiple
     robot = open_robot(
-        session.robot, runtime.manifest, names, period_s, multiple, session.domain, session.pacing,
+        session.robot, exported.manifest, names, period_s, multiple, session.domain, session.pacing,
         session.robot_config,
     )  # fmt: skip
-    with _connected(robot):
+    with connected(robot), _adapting(session, exported) as runtime:
         overridden = check_fit(runtime.manifest, controller, mapping, robot, period_s, session.override)
         for objection in overridden:
             say(f"overridden ({session.override}): {objection}")
@@ -88,9 +96,12 @@ def deploy(session: Session, folder: Path) -> Deployment:
         log = Log(folder, runtime.manifest, len(names), period_s / multiple)
         try:
             loop = _loop(session, robot, mapping, runtime, controller, safety, config, log)
+            if isinstance(runtime, AdaptingRuntime):
+                runtime.corrections = lambda: sum(loop.changed.values())
             episodes = _run(session, loop, robot, runtime.manifest, log)
         finally:
             log.close()
+        adaptation = runtime.adaptation if isinstance(runtime, AdaptingRuntime) else None
     task = task_of(runtime.manifest).description
     dataset = write_log_dataset(folder, runtime.manifest, task, spec.name, mapping.camera or "main")
     return summarize(
@@ -104,7 +115,21 @@ def deploy(session: Session, folder: Path) -> Deployment:
         override=session.override if overridden else None,
         overridden=overridden,
         dataset=dataset,
+        adaptation=adaptation,
     )
+
+
+@contextlib.contextmanager
+def _adapting(session: Session, runtime: OnnxRuntime) -> Iterator[OnnxRuntime | AdaptingRuntime]:
+    """Have the policy adapt beside the loop, if that is wanted."""
+    if session.adapt is None:
+        yield runtime
+        return
+    if session.policy.suffix == ".onnx":
+        raise SimrealError(f"--adapt {session.adapt}: {session.policy} cannot learn: give its bundle")
+    factory = pad(session.policy, session.source, session.seed)
+    with AdaptingRuntime(runtime, load_bundle(session.policy), factory) as adapting:
+        yield adapting
 
 
 def _loop(
@@ -131,6 +156,9 @@ def _run(
     steps = session.steps or task_of(manifest).max_steps
     if session.seconds is not None:
         seeds, steps, done = seeds[:1], round(session.seconds / manifest.control_period_s), lambda: False
+    if session.scoring is not None:
+        given = episode_seeds(session.seed, session.episodes)
+        return run_scored(session.scoring, loop, robot, given, place, steps, log)
     episodes = []
     with loop, watched(loop):
         if session.realtime:
@@ -171,7 +199,8 @@ def _succeeded(robot: Robot) -> bool:
 
 
 @contextlib.contextmanager
-def _connected(robot: Robot) -> Iterator[None]:
+def connected(robot: Robot) -> Iterator[None]:
+    """Connect a robot while the block lasts."""
     try:
         robot.connect()
     except SimrealError:

@@ -5,6 +5,7 @@ waits: each command lets one command period go by, so that an evaluation runs as
 The episode's side channel, `reset` and `success`, is no part of the robot interface.
 """
 
+import dataclasses
 import json
 import multiprocessing
 from typing import Any
@@ -93,6 +94,15 @@ class SimulatedRobot(EpisodeRobot):
         return bool(newest["success"])
 
     @property
+    def privileged(self) -> NDArray[np.float32]:
+        """Return the true state at the last observation, as a teacher sees it; side channel."""
+        return np.asarray(self.latest()["privileged"], np.float32)
+
+    def reveal(self) -> None:
+        """Have the true state told as well, from `connect` on; side channel."""
+        self.config = dataclasses.replace(self.config, privileged=True)
+
+    @property
     def slipped_s(self) -> float:
         """Return how much time the world has lost against the clock, seconds."""
         return float(self.latest()["slipped_s"])
@@ -106,7 +116,8 @@ class SimulatedRobot(EpisodeRobot):
         if self.is_connected:
             return
         context = multiprocessing.get_context("spawn")
-        record = process.layout(len(self.joint_names), self.config.image_size)
+        revealed = _privileged_size(self.config.env_id) if self.config.privileged else 0
+        record = process.layout(len(self.joint_names), self.config.image_size, revealed)
         memory = context.RawArray("B", Newest.size_of(record))
         self._newest = Newest(memory, record)
         self._connection, other = context.Pipe()
@@ -220,5 +231,13 @@ def _joint_names(env_id: str) -> tuple[str, ...]:
     env: Any = gymnasium.make(env_id, image=False).unwrapped
     try:
         return tuple(env.robot.spec.joint_names)
+    finally:
+        env.close()
+
+
+def _privileged_size(env_id: str) -> int:
+    env: Any = gymnasium.make(env_id, image=False).unwrapped
+    try:
+        return len(env.task.privileged_order)
     finally:
         env.close()

@@ -36,9 +36,11 @@ class WorldConfig:
     image_size: int = 64
     joints_each_step: bool = False
     """Tell the joints after every physics step, not with the images only."""
+    privileged: bool = False
+    """Whether the true state is told as well, for a teacher that leads."""
 
 
-def layout(joints: int, image_size: int) -> np.dtype[Any]:
+def layout(joints: int, image_size: int, privileged: int = 0) -> np.dtype[Any]:
     """Return the layout of what the world tells after each control period."""
     return np.dtype(
         [
@@ -50,6 +52,7 @@ def layout(joints: int, image_size: int) -> np.dtype[Any]:
             ("joints_rad", np.float64, (joints,)),
             ("width_m", np.float64),
             ("image", np.uint8, (image_size, image_size, 3)),
+            ("privileged", np.float32, (privileged,)),
         ]
     )
 
@@ -108,12 +111,13 @@ class _World:
         env: Any = gymnasium.make(
             config.env_id,
             image=config.image,
+            privileged=config.privileged,
             image_size=config.image_size,
             control_period_s=config.control_period_s,
         )
         self.env: Any = env.unwrapped
         joints = len(self.env.robot.spec.joint_names)
-        self._newest = Newest(memory, layout(joints, config.image_size))
+        self._newest = Newest(memory, layout(joints, config.image_size, self._privileged_size()))
         self._open_m = self.env.robot.spec.opening_m
         self._rng = np.random.default_rng()
         self._slipped_s = 0.0
@@ -193,6 +197,7 @@ class _World:
             "joints_rad": proprio[:joints],
             "width_m": proprio[-1],
             "image": observation.get("image", 0),
+            "privileged": observation.get("privileged", 0),
         }
         self._newest.write(**self._told)
 
@@ -206,6 +211,9 @@ class _World:
             "width_m": robot.gripper_width(),
         }
         self._newest.write(**self._told)
+
+    def _privileged_size(self) -> int:
+        return len(self.env.task.privileged_order) if self.config.privileged else 0
 
     def _disturbed(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the commanded displacement the gain and the noise that the domain gives to actions."""
