@@ -30,7 +30,8 @@ class Choice:
     """(A,), in [-1, 1]."""
     drift: float
     """Distance from what was trained on; NaN without a drift watch."""
-    drifted: bool
+    drifted: str | None
+    """What is too far from it, `feature` or `proprio`; None if neither is, or nobody wants to know."""
 
 
 @runtime_checkable
@@ -73,8 +74,7 @@ class Decider:
             raise PolicyError("the policy's action is not finite")
         action = np.clip(action, -1.0, 1.0)
         drift = self._drift(seen, decision.feature)
-        drifted = self._watch is not None and drift > self._watch.threshold
-        drifted = drifted and self._config.on_drift != "ignore"
+        drifted = self._farther(drift) if self._config.on_drift != "ignore" else None
         slow = self._config.slow_share if drifted and self._config.on_drift == "slow" else 1.0
         motion = slow * action[: self._controller.dimensions]
         targets = self._controller.joint_targets(seen.joints_rad, motion)
@@ -85,6 +85,9 @@ class Decider:
         if self._watch is None or feature is None:
             return float("nan")
         return float(self._watch.update(feature, seen.policy["proprio"]))
+
+    def _farther(self, drift: float) -> str | None:
+        return self._watch.farther if self._watch is not None and drift > self._watch.threshold else None
 
 
 def _watch(runtime: Runtime) -> DriftWatch | None:

@@ -62,7 +62,7 @@ def summarize(loop: ControlLoop, episodes: list[Episode], **named: Any) -> Deplo
         fault=None if loop.supervisor.doomed in (FINISHED, *NAMES.values()) else machine.cause,
         episodes=episodes,
         timing=loop.clock.timing.figures(),
-        changed=loop.changed,
+        changed=dict(loop.steering.changed),
         stale_decisions=loop.stale_decisions,
         transitions=[_plain(change, changes[0].time_s) for change in changes[-_MOST_TRANSITIONS:]],
         success_rate=sum(told) / len(told) if told else None,

@@ -35,7 +35,7 @@ def view(loop: ControlLoop) -> Table:
         histogram = getattr(timing, name)
         shares = (f"{1e3 * histogram.percentile(share):.2f}" for _, share in _COLUMNS)
         table.add_row(name, *shares, f"{1e3 * histogram.maximum:.2f}")
-    changed = ", ".join(f"{name} {count:,}" for name, count in loop.changed.items()) or "nothing"
+    changed = ", ".join(f"{name} {count:,}" for name, count in loop.steering.changed.items()) or "nothing"
     table.caption = f"late {timing.late:,}, missed {timing.missed:,}; changed by limits: {changed}"
     return table
 

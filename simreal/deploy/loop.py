@@ -66,7 +66,7 @@ class ControlLoop:
         """Dropped, because they came too late to be sent."""
         self.choice: Choice | None = None
         """What the policy decided in this tick, if it is acted on."""
-        self._steering = Steering(safety, config)
+        self.steering = Steering(safety, config)
         self._log, self._decider = log, Decider(runtime, controller, config)
         self._side = RobotSide(robot, mapping, runtime.manifest, controller.kinematics)
         self._oldest_s = config.oldest_s(runtime.manifest.control_period_s)
@@ -76,11 +76,6 @@ class ControlLoop:
     def state(self) -> State:
         """Return what the loop is doing."""
         return self.supervisor.state
-
-    @property
-    def changed(self) -> dict[str, int]:
-        """Return how many commands each limit changed."""
-        return dict(self._steering.changed)
 
     def __enter__(self) -> "ControlLoop":
         self._held = contextlib.ExitStack()
@@ -161,7 +156,7 @@ class ControlLoop:
             self._act("go")
 
     def _arrive(self) -> None:
-        if self.state is State.RAMP and self._steering.arrived(self._seen.joints_rad):
+        if self.state is State.RAMP and self.steering.arrived(self._seen.joints_rad):
             self.supervisor.go(State.ARMED, "at the start pose")
 
     def _tick(self) -> None:
@@ -175,7 +170,7 @@ class ControlLoop:
         self.supervisor.leave_hold(self.safety.at_rest)
         if self.supervisor.stopped:
             return
-        wanted, filtered = self._steering.command(self.state, self._phase, self._seen.joints_rad)
+        wanted, filtered = self.steering.command(self.state, self._phase, self._seen.joints_rad)
         try:
             sent = self._side.send(filtered.sent, None if self.choice is None else self.choice.width_m)
         except LostRobotError as error:
@@ -201,15 +196,17 @@ class ControlLoop:
         """Decide, if the policy is at work or may be again, and draw the consequences."""
         if self._problem is None and self.supervisor.wants_decision:
             self._problem = self._decide()
-        if self.state is State.RAMP and self._steering.overdue(self.supervisor.in_state_s):
+        if self.state is State.RAMP and self.steering.overdue(self.supervisor.in_state_s):
             self.supervisor.doom("the arm did not arrive at the start pose")
         if self._problem is not None:
             self.supervisor.hold(self._problem)
         elif (back := self.supervisor.recovered()) is not None:
             cause = f"good observations for {self.config.recover_s:g} s"
             self._act(cause) if back is State.RUNNING else self._ramp(cause)
-        if self.state is State.RUNNING:
-            self._steering.aim(None if self.choice is None else self.choice.targets_rad)
+        if self.state is not State.RUNNING:
+            self.choice = None  # good again, but not for long enough
+        else:
+            self.steering.aim(None if self.choice is None else self.choice.targets_rad)
             self._steps += self.choice is not None
 
     def _decide(self) -> str | None:
@@ -220,7 +217,7 @@ class ControlLoop:
             self.supervisor.doom(one_line(error))
             return None
         if choice.drifted and self.config.on_drift != "slow":
-            cause = f"drift {choice.drift:.2f}: outside what the policy was trained on"
+            cause = f"drift {choice.drift:.2f} of the {choice.drifted}: outside what was trained on"
             if self.config.on_drift == "hold":
                 return cause
             self.supervisor.doom(cause)
@@ -232,16 +229,16 @@ class ControlLoop:
 
     def _act(self, cause: str) -> None:
         """Let the policy act."""
-        self._steering.act()
+        self.steering.act()
         self.supervisor.go(State.RUNNING, cause)
 
     def _ramp(self, cause: str, placed_at: Array | None = None) -> None:
         """Begin to ramp; from an arm at rest at `placed_at`, if it has been put there."""
         if placed_at is not None:
-            self._steering.start(placed_at)
+            self.steering.start(placed_at)
             self.clock.start()
             self._phase = 0
-        self._steering.ramp()
+        self.steering.ramp()
         self.supervisor.go(State.RAMP, cause)
 
     def _note(self, lateness: float, began: float, wanted: Array, filtered: Filtered, sent: Array) -> None:
