@@ -5,6 +5,7 @@ frames at 30 Hz. Moments are compared by CLOCK_MONOTONIC, which all processes of
 """
 
 import contextlib
+import gc
 import json
 import math
 import os
@@ -79,6 +80,9 @@ def wire(runtime: Runtime, seconds: float) -> dict[str, float]:
         path = Path(folder) / "trace.json"
         with served("--trace", str(path), "--frame", "640", "480", "--images-hz", "30"):
             echoed = echo(seconds)
+            gc.collect()
+            gc.freeze()  # as the control loop does
+            sys.setswitchinterval(2e-4)
             robot = Recorded(Ros2Config.of_server(PANDA.joint_names))
             robot.connect()
             states = driven(robot, runtime, "joints", ROBOT_PERIOD_S, seconds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tyro
 
+from simreal.deploy.clock import be_first_in_line
 from simreal.deploy.robot_server import RobotServer
 from simreal.deploy.ros2_node import use_loopback
 from simreal.deploy.served_world import ServerConfig
@@ -18,6 +19,8 @@ class Options(ServerConfig):
 
     seconds: float = float("inf")
     """Stop after this time."""
+    realtime: bool = False
+    """Use the real-time scheduler SCHED_FIFO, as a robot's own computer would."""
     network: bool = False
     """Be heard by other machines too; else only by this one."""
 
@@ -30,6 +33,8 @@ def main(options: Options) -> None:
     if not options.network:
         use_loopback()
     try:
+        if options.realtime:
+            be_first_in_line()
         server = RobotServer(options)
     except SimrealError as error:
         raise SystemExit(f"error: {error}") from None

@@ -4,9 +4,11 @@ In real time it publishes what it measures, whoever listens, and follows command
 lock-step the world waits: each command lets one control period go by, and the answer is published.
 """
 
+import gc
 import json
 import math
 import queue
+import sys
 import threading
 import time
 from typing import Any
@@ -24,6 +26,7 @@ from simreal.progress import say
 REQUESTS, REPLIES = "simreal/episode/request", "simreal/episode/reply"
 """Topics of the side channel for evaluation: JSON in a text."""
 _HEARTBEAT_S = 0.1
+_SWITCH_S = 2e-4  # how long a thread that receives may keep the interpreter from the dead-man
 
 
 class RobotServer:
@@ -48,6 +51,9 @@ class RobotServer:
         Raises:
             ConnectionError: if the process of the world dies.
         """
+        gc.collect()
+        gc.freeze()  # looking at all that was imported takes longer than a robot period
+        sys.setswitchinterval(_SWITCH_S)
         due_s = time.monotonic()
         end_s = due_s + seconds
         while not stop.is_set() and time.monotonic() < end_s:
