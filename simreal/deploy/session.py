@@ -97,7 +97,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
         try:
             loop = _loop(session, robot, mapping, runtime, controller, safety, config, log)
             if isinstance(runtime, AdaptingRuntime):
-                runtime.corrections = lambda: sum(loop.changed.values())
+                runtime.corrections = lambda: sum(loop.steering.changed.values())
             episodes = _run(session, loop, robot, runtime.manifest, log)
         finally:
             log.close()
