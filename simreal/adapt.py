@@ -6,11 +6,13 @@ from typing import Any
 
 from policies import Policy, PolicyBundle
 from simreal.bundles import git_commit, source_domain
+from simreal.check.verdict import Comparison
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.progress import progress
+from simreal.results import to_plain
 from simreal.transfer import Problem, SourceAccess, method
 
 
@@ -59,6 +61,12 @@ def adapted_bundle(
         extra={**parent.manifest.extra, "target": target, "used": used},
     )
     return PolicyBundle(policy, manifest)
+
+
+def with_verdict(bundle: PolicyBundle, verdict: Comparison) -> PolicyBundle:
+    """Return the bundle with what a check said of its method; a control loop reads it."""
+    extra = {**bundle.manifest.extra, "verdict": to_plain(verdict)}
+    return PolicyBundle(bundle.policy, dataclasses.replace(bundle.manifest, extra=extra))
 
 
 def open_source(run: Path, bundle: PolicyBundle) -> SourceAccess:

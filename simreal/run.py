@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies import PolicyBundle
-from simreal.adapt import adapted_bundle
+from simreal.adapt import adapted_bundle, with_verdict
 from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
 from simreal.errors import SimrealError, at_least
@@ -78,6 +78,7 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
         target.label,
         demonstrations=result.budget.demonstrations,
     )
+    adapted = with_verdict(adapted, result.comparisons[0])
     adapted.save(out / "adapted", overwrite=True)
     rows = _evaluate(config, sizes, seed, target, bundle, adapted)
     seconds = time.perf_counter() - started

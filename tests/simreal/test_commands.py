@@ -26,6 +26,8 @@ def test_run(smoke_run: Path) -> None:
     assert len({row["domain"] for row in found["evaluation"]}) == 8
     assert found["check"]["comparisons"][0]["primary"]
     assert found["check"]["comparisons"][0]["verdict"] == "inconclusive"  # two seeds
+    verdict = PolicyBundle.load(smoke_run / "adapted").manifest.extra["verdict"]
+    assert verdict == found["check"]["comparisons"][0]
     page = (smoke_run / "report.html").read_text()
     assert "data:image/webp" in page
     assert "http://" not in page

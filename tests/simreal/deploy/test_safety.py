@@ -196,7 +196,7 @@ def test_it_slides_along_the_table(kinematics: Kinematics) -> None:
     assert "table" in filtered.changed
     assert LIMITS.gripper is not None
     assert z == pytest.approx(LIMITS.gripper.table_m, abs=2e-3)
-    assert y > 0.2
+    assert y > 0.1  # it goes on, at the pace that braking before the table leaves it
 
 
 def test_what_may_be_sent_is_sent_unchanged() -> None:
