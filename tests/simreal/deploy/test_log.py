@@ -39,7 +39,8 @@ def tick(number: int, episode: int = 0, decided: bool = True) -> Tick:
     joints = rng.normal(size=JOINTS)
     choice = Choice(joints + 1, None, rng.uniform(-1, 1, 3), np.nan, None) if decided else None
     return Tick(
-        number * 0.05, 1e-4, 2e-3, episode, number, State.RUNNING, Seen(joints, 0.08, policy, number * 0.05 - 0.01),
+        number * 0.05, 1e-4, 2e-3, episode, number, State.RUNNING,
+        Seen(joints, 0.08, policy, number * 0.05 - 0.01),
         choice, joints + 1, Filtered(joints + 0.5, ("velocity", "table")), joints + 0.4,
     )  # fmt: skip
 
@@ -132,7 +133,8 @@ from policies import Policy
 from simreal.bundles import describe
 from simreal.deploy.log import Log
 env = gymnasium.make("simreal/PandaReach-v0")
-manifest = describe(Policy(test.student_config(env)), env, "simreal/PandaReach-v0", "source", 0, {{}}).manifest
+policy = Policy(test.student_config(env))
+manifest = describe(policy, env, "simreal/PandaReach-v0", "source", 0, {{}}).manifest
 log = Log(Path({folder!r}), manifest, 7, 0.05)
 for number in range(10**9):
     log.add(test.tick(number))

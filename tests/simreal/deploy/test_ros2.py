@@ -207,7 +207,7 @@ def _camera(count: int) -> None:
 
 
 def test_vga_images_at_30_hz_all_arrive(domain: int) -> None:
-    count = 60
+    count = 45
     process = multiprocessing.get_context("spawn").Process(target=_camera, args=(count,))
     process.start()
     robot = Ros2Robot(Ros2Config(JOINTS, connect_s=15.0))
