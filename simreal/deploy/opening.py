@@ -67,7 +67,7 @@ def open_robot(
             command_multiple=multiple,
             image_size=size,
         )
-    if name == "ros2":
+    if name == "ros2" and pacing == "real-time":
         from simreal.deploy.ros2 import Ros2Robot  # here, since it needs an extra
 
         config = Ros2Config.read(robot_config, joint_names) if robot_config else Ros2Config(joint_names)
@@ -78,6 +78,8 @@ def open_robot(
 
         use_loopback()  # where the server is, too
         return SimulatedRos2Robot(Ros2Config.of_server(joint_names, lock_step=pacing == "lock-step"))
+    if pacing == "lock-step":
+        raise SimrealError(f"--pacing lock-step: only a simulated robot waits; --robot {name!r} does not")
     module, colon, factory = name.partition(":")
     if not colon:
         raise SimrealError(f"--robot {name!r}: {nearest(name, ROBOTS)}, or module:factory")

@@ -110,7 +110,7 @@ def deploy(session: Session, folder: Path) -> Deployment:
         policy=str(session.policy),
         robot=robot.name,
         domain=session.domain.label if session.domain else None,
-        pacing=session.pacing if session.robot in SIMULATED else "real-time",
+        pacing=session.pacing,
         ticks_not_logged=log.dropped,
         override=session.override if overridden else None,
         overridden=overridden,
@@ -142,8 +142,8 @@ def _loop(
     config: LoopConfig,
     log: Log,
 ) -> ControlLoop:
-    lock_step = session.robot in SIMULATED and session.pacing == "lock-step"
-    clock = Unpaced(safety.period_s) if lock_step else Pacer(safety.period_s)
+    paced = session.pacing == "real-time"
+    clock = Pacer(safety.period_s) if paced else Unpaced(safety.period_s)
     return ControlLoop(robot, mapping, runtime, controller, safety, clock, config, log)
 
 
