@@ -49,16 +49,27 @@ def adapt(
 
 
 def adapted_bundle(
-    parent: PolicyBundle, policy: Policy, method_id: str, target: str, **used: Any
+    parent: PolicyBundle,
+    policy: Policy,
+    method_id: str,
+    target: str,
+    verdict: Comparison | None = None,
+    **used: Any,
 ) -> PolicyBundle:
-    """Return the bundle of an adapted policy, which names its parent, its method and what it used."""
+    """Return the bundle of an adapted policy, which names its parent, its method and what it used.
+
+    A `verdict` is of the method on this target; the parent's says nothing of this policy.
+    """
+    extra = {name: value for name, value in parent.manifest.extra.items() if name != "verdict"}
+    if verdict is not None:
+        extra["verdict"] = to_plain(verdict)
     manifest = dataclasses.replace(
         parent.manifest,
         parent=parent.weights_sha256,
         method=method_id,
         git_commit=git_commit(),
         versions={},
-        extra={**parent.manifest.extra, "target": target, "used": used},
+        extra={**extra, "target": target, "used": used},
     )
     return PolicyBundle(policy, manifest)
 

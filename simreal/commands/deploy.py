@@ -15,7 +15,7 @@ from simreal.deploy.replay import replay
 from simreal.deploy.scored import Scoring
 from simreal.deploy.session import Session, deploy
 from simreal.deploy.shadow import shadow
-from simreal.errors import SimrealError
+from simreal.errors import SimrealError, at_least
 from simreal.export import MODEL, export
 from simreal.progress import say
 from simreal.targets import load_named
@@ -117,6 +117,11 @@ class Deploy(Common):
 
     def work(self) -> dict[str, Any]:
         """Run the loop, and print a summary."""
+        at_least(1, episodes=self.episodes, steps=self.steps)
+        for name in ("seconds", "rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SimrealError(f"--{name} {value:g}: must be above 0")
         if self.overwrite:
             clear_log(self.folder())
         self.folder().mkdir(parents=True, exist_ok=True)

@@ -74,8 +74,6 @@ class Clock(Protocol):
     """What a loop waits for."""
 
     timing: Timing
-    is_real: bool
-    """Whether its time is `time.monotonic`; else it is the robot's own."""
 
     def start(self) -> None:
         """Begin, or begin again after a pause that does not count."""
@@ -94,8 +92,6 @@ class Pacer:
     deadlines in between are skipped and counted as missed. `time.sleep` waits for an absolute time of the
     monotonic clock where the system has `clock_nanosleep`; the last `spin_s` are spent looking at the clock.
     """
-
-    is_real = True
 
     def __init__(
         self,
@@ -145,8 +141,6 @@ class Pacer:
 
 class Unpaced:
     """Waits for nothing: for a robot whose time, and so this one, goes on by a period with each command."""
-
-    is_real = False
 
     def __init__(self, period_s: float) -> None:
         self.timing, self._period_s = Timing(), period_s

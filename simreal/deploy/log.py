@@ -104,6 +104,8 @@ class Log:
 
     def __init__(self, folder: Path, manifest: BundleManifest, joints: int, command_period_s: float) -> None:
         self.folder, self.dropped = folder, 0
+        self.failure = ""
+        """Why nothing can be written any more."""
         self._size = max(16, math.ceil(FLUSH_S / command_period_s))
         layout = _layout(manifest, joints)
         self._free: queue.Queue[NDArray[Any]] = queue.Queue()
@@ -165,13 +167,19 @@ class Log:
     def _write_parts(self) -> None:
         while (item := self._full.get()) is not None:
             buffer, count = item
-            if count:
-                path = self.folder / "ticks" / f"part-{self._part:05d}.parquet"
-                scratch = path.with_name(f".{path.name}")
-                pq.write_table(_table(buffer[:count]), scratch)
-                scratch.replace(path)
-                self._part += 1
+            try:
+                self._write_part(buffer[:count])
+            except OSError as error:  # a full disk: the loop goes on, and what it drops is counted
+                self.failure, self.dropped = str(error), self.dropped + count
             self._free.put(buffer)
+
+    def _write_part(self, rows: NDArray[Any]) -> None:
+        if len(rows):
+            path = self.folder / "ticks" / f"part-{self._part:05d}.parquet"
+            scratch = path.with_name(f".{path.name}")
+            pq.write_table(_table(rows), scratch)
+            scratch.replace(path)
+            self._part += 1
 
 
 def clear_log(folder: Path) -> None:

@@ -190,7 +190,7 @@ class ControlLoop:
             self._problem = one_line(error)
 
     def _observe(self) -> Seen:
-        return self._side.observe(self.clock.now(), self._oldest_s, self.clock.is_real)
+        return self._side.observe(self.clock.now(), self._oldest_s)
 
     def _judge(self) -> None:
         """Decide, if the policy is at work or may be again, and draw the consequences."""

@@ -85,7 +85,7 @@ def open_robot(
         raise SimrealError(f"--robot {name!r}: {nearest(name, ROBOTS)}, or module:factory")
     try:
         robot = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a factory raises what it likes
         raise SimrealError(f"--robot {name!r}: {' '.join(str(error).split())}") from None
     if missing := [member for member in _MEMBERS if not hasattr(robot, member)]:
         raise SimrealError(f"--robot {name!r}: {type(robot).__name__} has no {', '.join(missing)}")

@@ -30,7 +30,8 @@ class Robot(Protocol):
     """A robot as LeRobot describes one (`lerobot/robots/robot.py`).
 
     A driver that knows when its observation was taken may also have `observation_time_s`, the
-    `time.monotonic()` of the oldest part of the last observation; without it the time of the call counts.
+    `time.monotonic()` of the oldest part of the last observation; without it, or where it is None, the time
+    of the call counts.
     """
 
     name: str

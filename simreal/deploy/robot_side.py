@@ -43,13 +43,12 @@ class RobotSide:
         self._image_size = shapes["image"][0] if "image" in shapes else None
         self._robot, self._mapping, self._kinematics = robot, mapping, kinematics
 
-    def observe(self, now_s: float, oldest_s: float, stamped: bool = True) -> Seen:
+    def observe(self, now_s: float, oldest_s: float) -> Seen:
         """Return what the robot sees.
 
         Args:
             now_s: The present.
             oldest_s: Age above which an observation is stale, seconds.
-            stamped: Whether the robot's stamps are of the same clock; else observations are of the present.
 
         Raises:
             LostRobotError: if its driver raises, or says that it is not connected.
@@ -61,8 +60,8 @@ class RobotSide:
             raise LostRobotError(one_line(error)) from error
         if not connected:
             raise LostRobotError("it says that it is not connected")
-        time_s = getattr(self._robot, "observation_time_s", now_s) if stamped else now_s
-        seen = self.read(values, time_s)
+        time_s = getattr(self._robot, "observation_time_s", None)  # None also where nobody knows
+        seen = self.read(values, now_s if time_s is None else time_s)
         if now_s - seen.time_s > oldest_s:
             age_s = now_s - seen.time_s
             raise BadObservationError(f"stale observation: {age_s:.3f} s old, at most {oldest_s:g} s")

@@ -58,7 +58,9 @@ class SimulatedRobot(EpisodeRobot):
         self.config = process.WorldConfig(
             env_id, control_period_s, pacing, command_period_s, True, image_size, joints_each_step
         )
-        self.control_period_s, self.observation_time_s = control_period_s, 0.0
+        self.control_period_s = control_period_s
+        self.observation_time_s: float | None = None
+        """Of its oldest part; None in lock-step, where the world has waited since."""
         self._domain = domain
         self.joint_names = _joint_names(env_id)
         self._process: Any = None
@@ -158,7 +160,8 @@ class SimulatedRobot(EpisodeRobot):
         """
         self._check_alive()
         self._record = record = self.latest()
-        self.observation_time_s = float(min(record["time_s"], record["image_s"]))
+        if self.config.pacing == "real-time":
+            self.observation_time_s = float(min(record["time_s"], record["image_s"]))
         values: Values = {
             f"{n}.pos": float(v) for n, v in zip(self.joint_names, record["joints_rad"], strict=True)
         }

@@ -55,8 +55,9 @@ class Supervisor:
 
     def doom(self, cause: str) -> None:
         """Brake, and stop at rest."""
-        self.doomed = self.doomed or cause
-        self.hold(cause)
+        if not self.stopped:
+            self.doomed = self.doomed or cause
+            self.hold(cause)
 
     def hold(self, cause: str) -> None:
         """Brake; the last observation was not good."""
