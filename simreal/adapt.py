@@ -49,20 +49,11 @@ def adapt(
 
 
 def adapted_bundle(
-    parent: PolicyBundle,
-    policy: Policy,
-    method_id: str,
-    target: str,
-    verdict: Comparison | None = None,
-    **used: Any,
+    parent: PolicyBundle, policy: Policy, method_id: str, target: str, **used: Any
 ) -> PolicyBundle:
-    """Return the bundle of an adapted policy, which names its parent, its method and what it used.
-
-    A `verdict` is of the method on this target; the parent's says nothing of this policy.
-    """
+    """Return the bundle of an adapted policy, which names its parent, its method and what it used."""
+    # What a check said of the parent says nothing of this policy.
     extra = {name: value for name, value in parent.manifest.extra.items() if name != "verdict"}
-    if verdict is not None:
-        extra["verdict"] = to_plain(verdict)
     manifest = dataclasses.replace(
         parent.manifest,
         parent=parent.weights_sha256,

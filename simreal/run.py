@@ -76,7 +76,6 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
         details.adapted,
         config.method[0],
         target.label,
-        verdict=result.comparisons[0],
         demonstrations=result.budget.demonstrations,
     )
     adapted = with_verdict(adapted, result.comparisons[0])
