@@ -1,35 +1,38 @@
 """What a loop logs: every tick in parquet, and afterwards a LeRobot dataset v3.0 made of it.
 
 Memory is bounded: ticks go into one of two buffers of fixed size; a full one, of `FLUSH_S` seconds, is
-written by a thread as a file of its own while the other one fills. So a loop that is killed leaves all but
-its last seconds readable: `ticks/part-*.parquet`, written whole or not at all. If the disk is slower than the
-loop, ticks are dropped and counted. Transitions and ends of episodes are few: they are written at once, line
-by line.
+written by another process as a file of its own while the other one fills: `ticks/part-*.parquet`, whole or
+not at all. A loop that is killed leaves its last ticks to that process; if that is killed too, all but the
+last seconds can be read. If the disk is slower than the loop, ticks are dropped and counted. Transitions and
+ends of episodes are few: they are written at once, line by line.
 """
 
+import contextlib
 import csv
+import json
 import math
-import queue
+import os
 import shutil
-import threading
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from policies import BundleManifest
 from simreal.deploy.braking import Array
 from simreal.deploy.deciding import Choice
+from simreal.deploy.log_process import Buffers
 from simreal.deploy.robot_side import Seen
 from simreal.deploy.safety import Filtered
 from simreal.deploy.states import State, Transition
+from simreal.errors import SimrealError
 
 FLUSH_S = 5.0
+_LAST_S = 60.0  # for the last buffers; a second is enough, unless the disk hangs
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,22 +106,23 @@ class Log:
     """Writes ticks and transitions of one loop into a folder."""
 
     def __init__(self, folder: Path, manifest: BundleManifest, joints: int, command_period_s: float) -> None:
-        self.folder, self.dropped = folder, 0
-        self.failure = ""
-        """Why nothing can be written any more."""
+        self.folder, self._dropped = folder, 0
         self._size = max(16, math.ceil(FLUSH_S / command_period_s))
-        layout = _layout(manifest, joints)
-        self._free: queue.Queue[NDArray[Any]] = queue.Queue()
-        for _ in range(2):
-            self._free.put(np.zeros(self._size, layout))
-        self._full: queue.Queue[tuple[NDArray[Any], int] | None] = queue.Queue()
-        self._buffer: NDArray[Any] | None = self._free.get()
-        self._used, self._part = 0, 0
         (folder / "ticks").mkdir(parents=True)
         self._transitions = _lines(folder / "transitions.csv", "time_s,before,after,cause")
         self._episodes = _lines(folder / "episodes.csv", "episode,seed,steps,success,ended")
-        self._thread = threading.Thread(target=self._write_parts, name="log", daemon=True)
-        self._thread.start()
+        self._open(_layout(manifest, joints))
+        self._index = 0
+
+    @property
+    def dropped(self) -> int:
+        """Return how many ticks are not in the log: the disk was too slow, or full."""
+        return self._dropped + int(self._buffers.lost[0])
+
+    @property
+    def process_id(self) -> int:
+        """Return the id of the process that writes."""
+        return self._process.pid
 
     def transition(self, change: Transition) -> None:
         """Log a change of state, at once."""
@@ -134,52 +138,65 @@ class Log:
 
     def add(self, tick: Tick) -> None:
         """Log a tick; never waits for the disk."""
-        if self._buffer is None:
-            self._buffer = self._free.get_nowait() if not self._free.empty() else None
-        if self._buffer is None:
-            self.dropped += 1
+        buffers = self._buffers
+        if buffers.full[self._index]:
+            self._dropped += 1
             return
-        row = self._buffer[self._used]
+        used = int(buffers.used[self._index])
+        row = buffers.rows[self._index, used]
         for name, value in tick.row().items():
             row[name] = value
-        self._used += 1
-        if self._used == self._size:
+        buffers.used[self._index] = used + 1
+        if used + 1 == self._size:
             self._hand_over()
 
     def flush(self) -> None:
         """Have written what there is, as at the end of an episode; not if that would cost the next ticks."""
-        if self._used and not self._free.empty():
+        if self._buffers.used[self._index] and not self._buffers.full[1 - self._index]:
             self._hand_over()
 
     def close(self) -> None:
         """Write what is left."""
-        self._hand_over()
-        self._full.put(None)
-        self._thread.join()
+        try:
+            self._process.communicate(timeout=_LAST_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._dropped += int(self._buffers.used.sum())  # by nobody any more
+        self._buffers.used[:] = 0
         self._transitions.close()
         self._episodes.close()
 
     def _hand_over(self) -> None:
-        if self._buffer is not None:
-            self._full.put((self._buffer, self._used))
-        self._buffer, self._used = None, 0
+        self._buffers.full[self._index] = True
+        self._index = 1 - self._index
+        with contextlib.suppress(BrokenPipeError):  # a writer that was killed: the loop goes on
+            os.write(self._input, b"+")
 
-    def _write_parts(self) -> None:
-        while (item := self._full.get()) is not None:
-            buffer, count = item
-            try:
-                self._write_part(buffer[:count])
-            except OSError as error:  # a full disk: the loop goes on, and what it drops is counted
-                self.failure, self.dropped = str(error), self.dropped + count
-            self._free.put(buffer)
-
-    def _write_part(self, rows: NDArray[Any]) -> None:
-        if len(rows):
-            path = self.folder / "ticks" / f"part-{self._part:05d}.parquet"
-            scratch = path.with_name(f".{path.name}")
-            pq.write_table(_table(rows), scratch)
-            scratch.replace(path)
-            self._part += 1
+    def _open(self, layout: np.dtype[Any]) -> None:
+        """Start the process that writes."""
+        memory = Path("/dev/shm")  # where there is none, a file will do
+        descriptor, path = tempfile.mkstemp(".log", "simreal-", memory if memory.is_dir() else None)
+        os.truncate(descriptor, Buffers.size_of(layout, self._size))
+        os.close(descriptor)
+        self._buffers = Buffers(Path(path), layout, self._size)
+        fields = json.dumps(
+            [(name, layout[name].base.str, layout[name].shape) for name in layout.names or ()]
+        )
+        command = [sys.executable, "-m", "simreal.deploy.log_process", path, str(self.folder / "ticks")]
+        self._process = subprocess.Popen(
+            [*command, fields, str(self._size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,  # ctrl-C is for the loop to handle
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input = self._process.stdin.fileno()
+        os.set_blocking(self._input, False)
+        if self._process.stdout.readline() != b"ready\n":  # before anything moves: it takes part of a second
+            raise SimrealError(f"{self.folder}: the process that writes the log did not start")
 
 
 def clear_log(folder: Path) -> None:
@@ -194,24 +211,3 @@ def _lines(path: Path, head: str) -> TextIO:
     file = path.open("w", encoding="utf-8", buffering=1, newline="")
     file.write(f"{head}\n")
     return file
-
-
-def _table(rows: NDArray[Any]) -> pa.Table:
-    columns: dict[str, pa.Array] = {}
-    for name in rows.dtype.names or ():
-        values = rows[name]
-        if name == "image":
-            pictures = [_png(row["image"]) if row["decided"] else None for row in rows]
-            columns[name] = pa.array(pictures, pa.binary())
-        elif values.ndim == 2:
-            flat = pa.array(np.ascontiguousarray(values).ravel())
-            columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-        else:
-            columns[name] = pa.array(np.ascontiguousarray(values))
-    return pa.table(columns)
-
-
-def _png(image: NDArray[np.uint8]) -> bytes | None:
-    if image.size == 0:
-        return None
-    return bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
