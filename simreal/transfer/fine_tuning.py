@@ -8,7 +8,7 @@ from policies import Policy
 from simreal.data.batch import concatenate
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
-from simreal.transfer.base import Problem, Report
+from simreal.transfer.base import Method, Problem, Report
 
 # Share of the updates before source frames join: of 0, 1/3 and 2/3 the best on tuning seeds.
 _ALONE = 2 / 3
@@ -79,3 +79,19 @@ def _fit_to_target(learner: Learner, data: TargetData, rng: np.random.Generator,
     for _ in range(learner.config.updates):
         report(learner.update(data.batch(rng, BATCH_SIZE)))
     return learner.averaged()
+
+
+METHODS_OF_FAMILY = (
+    Method(
+        "head-only", "fine-tuning", "inductive", ("demonstrations",), "head",
+        "Kumar et al. 2022, arXiv:2202.10054", head_only,
+    ),
+    Method(
+        "finetune", "fine-tuning", "inductive", ("demonstrations",), "encoder and head",
+        "Yosinski et al. 2014, arXiv:1411.1792", finetune,
+    ),
+    Method(
+        "cotrain", "fine-tuning", "inductive", ("demonstrations", "source data"),
+        "encoder and head", "Maddukuri et al. 2025, arXiv:2503.24361", cotrain,
+    ),
+)  # fmt: skip
