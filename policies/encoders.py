@@ -144,13 +144,17 @@ class VisionEncoder(_Encoder):
         sizes = (2 * channels + config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
         self.norm = nn.LayerNorm(config.feature_size)
+        self.perception_size = 2 * channels
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode `image` uint8 (B, H, W, 3) and the vectors (B, n) float32."""
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells: keypoints (B, perception_size) of uint8 (B, H, W, C)."""
         # HWC seen as CHW is torch's channels_last, the fast layout on a CPU: nothing is copied.
         image = observation["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        points = self.keypoints(self.convolutions(image))
-        feature = self.trunk(torch.cat([points, *self.vectors(observation)], dim=1))
+        return self.keypoints(self.convolutions(image))
+
+    def forward(self, observation: Observation) -> Tensor:
+        """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
+        feature = self.trunk(torch.cat([self.perceive(observation), *self.vectors(observation)], dim=1))
         return self.norm(feature.float())
 
 
@@ -182,15 +186,17 @@ class NatureCnnEncoder(_Encoder):
             channels = outputs
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.image_feature = mlp(
-            (channels * height * width, config.feature_size - config.vector_size), "relu"
-        )
+        self.perception_size = config.feature_size - config.vector_size
+        self.image_feature = mlp((channels * height * width, self.perception_size), "relu")
+
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells, (B, perception_size), of uint8 (B, H, W, C)."""
+        image = observation["image"].permute(0, 3, 1, 2).float() / 255.0
+        return self.image_feature(self.convolutions(image)).float()
 
     def forward(self, observation: Observation) -> Tensor:
         """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
-        image = observation["image"].permute(0, 3, 1, 2).float() / 255.0
-        feature = self.image_feature(self.convolutions(image)).float()
-        return torch.cat([feature, *self.vectors(observation)], dim=1)
+        return torch.cat([self.perceive(observation), *self.vectors(observation)], dim=1)
 
 
 def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:

@@ -1,7 +1,7 @@
 """The one gradient loop: imitation of actions, with auxiliary labels where there are some."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,24 @@ class Losses:
     total: float
     action: float
     auxiliary: float
+    terms: float = 0.0
+    """Of the further terms that a method adds, together."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a further loss term may look at."""
+
+    policy: Policy
+    batch: Batch
+    feature: Tensor
+    """(B, F) float32, of the batch's observations."""
+    progress: float
+    """Share of the updates that are done, from 0 to below 1."""
 
 
 Penalty = Callable[[Policy], Tensor]
+Term = Callable[[Seen], Tensor]
 
 
 class Learner:
@@ -47,6 +62,8 @@ class Learner:
         config: LearnConfig,
         trainable: Iterable[nn.Parameter] | None = None,
         penalty: Penalty | None = None,
+        terms: Sequence[Term] = (),
+        helpers: Iterable[nn.Module] = (),
     ) -> None:
         """Prepare to train `policy` in place.
 
@@ -55,13 +72,16 @@ class Learner:
             config: How.
             trainable: Parameters that change; all by default.
             penalty: Added to the loss, such as a pull towards the source weights.
+            terms: Added to the loss; they see the batch and its features.
+            helpers: Modules of the terms that learn too, such as a discriminator; not averaged.
         """
-        self.policy, self.config, self.penalty = policy, config, penalty
+        self.policy, self.config, self.penalty, self.terms = policy, config, penalty, tuple(terms)
         self._parameters: list[Any] = list(policy.parameters() if trainable is None else trainable)
         policy.requires_grad_(False)
         for parameter in self._parameters:
             parameter.requires_grad_(True)
-        self._optimizer = torch.optim.Adam(self._parameters, config.learning_rate)
+        further = [parameter for module in helpers for parameter in module.parameters()]
+        self._optimizer = torch.optim.Adam([*self._parameters, *further], config.learning_rate)
         self._averaged = [parameter.detach().clone() for parameter in self._parameters]
         self._bfloat16 = has_bfloat16()
         self.done = 0
@@ -74,8 +94,10 @@ class Learner:
             feature = self.policy.features(batch.observation)
             action = self.policy.head(feature).float()
             auxiliary_loss = self._auxiliary_loss(feature, batch)
-        action_loss = (action - batch.action).square().mean()
-        total = action_loss + AUXILIARY_WEIGHT * auxiliary_loss
+        action_loss = _mean_square(action, batch.action)
+        seen = Seen(self.policy, batch, feature.float(), self.done / self.config.updates)
+        further = sum((term(seen) for term in self.terms), start=torch.zeros(()))
+        total = action_loss + AUXILIARY_WEIGHT * auxiliary_loss + further
         if self.penalty is not None:
             total = total + self.penalty(self.policy)
         self._optimizer.zero_grad(set_to_none=True)
@@ -83,7 +105,7 @@ class Learner:
         self._optimizer.step()
         self.done += 1
         self._average()
-        return Losses(total.item(), action_loss.item(), auxiliary_loss.item())
+        return Losses(total.item(), action_loss.item(), auxiliary_loss.item(), further.item())
 
     def averaged(self) -> Policy:
         """Return a copy of the policy with the averaged weights, ready to act."""
@@ -115,10 +137,8 @@ class Learner:
     def _auxiliary_loss(self, feature: Tensor, batch: Batch) -> Tensor:
         losses = []
         for name, label in batch.auxiliary.items():
-            known = label.isfinite().all(dim=1)
-            if name in self.policy.auxiliary and bool(known.any()):
-                guess = self.policy.auxiliary[name](feature[known]).float()
-                losses.append((guess - label[known]).square().mean())
+            if name in self.policy.auxiliary and bool(label.isfinite().any()):
+                losses.append(_mean_square(self.policy.auxiliary[name](feature).float(), label))
         return torch.stack(losses).mean() if losses else torch.zeros(())
 
     def _schedule(self) -> float:
@@ -129,6 +149,12 @@ class Learner:
         decay = min(self.config.average, self.done / (self.done + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self._averaged, self._parameters, 1 - decay)
+
+
+def _mean_square(guess: Tensor, label: Tensor) -> Tensor:
+    """Return the mean square error over the rows (B, n) that somebody knows; 0 if none."""
+    known = label.isfinite().all(dim=1)
+    return (guess[known] - label[known]).square().mean() if bool(known.any()) else guess.sum() * 0
 
 
 def has_bfloat16() -> bool:

@@ -3,6 +3,7 @@
 Layers, not images: every batch gets a fresh appearance. An internal cache, not an exchange format.
 """
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from simreal.data.batch import Batch
 from simreal.errors import SimrealError
 
 _COLUMNS = ("shade", "segment", "depth", "camera", "proprio", "action", "goal_position")
+# What was done, beside what the teacher would do, and in which episode; older runs have neither.
+_LATER_COLUMNS = ("executed", "episode")
 # The goal's position is learned in decimetres about the middle of the table: values near 1.
 GOAL_CENTRE_M = np.array([0.5, 0.0, 0.05], np.float32)
 GOAL_SCALE_M = 0.1
@@ -66,8 +69,10 @@ class SourceData:
         mode: Literal["r+", "r"] = "r+" if writable else "r"
         try:
             count = int(json.loads((folder / "count.json").read_text())["count"])
+            later = [name for name in _LATER_COLUMNS if (folder / f"{name}.npy").is_file()]
             arrays: dict[str, NDArray[Any]] = {
-                name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False) for name in _COLUMNS
+                name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+                for name in (*_COLUMNS, *later)
             }
         except (OSError, ValueError, KeyError) as error:
             raise SimrealError(f"{folder}: no usable source data ({error})") from None
@@ -91,10 +96,31 @@ class SourceData:
         indices = np.sort(rng.integers(self.count, size=size))
         return self.compose(indices, domain, rng)
 
+    def pairs(self, domain: Domain, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
+        """Draw pairs of a frame and the one after it, in one appearance; the action is the executed one.
+
+        Raises:
+            SimrealError: if the data does not tell what was executed.
+        """
+        if "executed" not in self._arrays:
+            raise SimrealError(f"{self.folder}: no executed actions (an older run): pretrain again")
+        episode = self._arrays["episode"][: self.count]
+        (firsts,) = np.nonzero(episode[:-1] == episode[1:])
+        picked = np.sort(firsts[rng.integers(len(firsts), size=size)])
+        columns = domain.sample_columns(rng, size)
+        first = self._batch(picked, columns, rng)
+        executed = torch.from_numpy(self._arrays["executed"][picked])
+        following = self._batch(picked + 1, columns, rng)
+        return dataclasses.replace(first, action=executed), following
+
     def compose(self, indices: NDArray[np.int64], domain: Domain, rng: np.random.Generator) -> Batch:
         """Return the frames at `indices`, each with an appearance of its own."""
+        return self._batch(indices, domain.sample_columns(rng, len(indices)), rng)
+
+    def _batch(
+        self, indices: NDArray[np.int64], columns: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> Batch:
         layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
-        columns = domain.sample_columns(rng, len(indices))
         image = compose(layers, Appearance(columns, noise_offsets(rng, len(indices))))
         proprio = torch.from_numpy(self._arrays["proprio"][indices])
         goal = (self._arrays["goal_position"][indices] - GOAL_CENTRE_M) / GOAL_SCALE_M

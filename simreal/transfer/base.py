@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs import Domain
 from policies import Policy
+from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
@@ -25,12 +27,43 @@ Report = Callable[[Losses], None]
 UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
 
+class LabelledFrames(Protocol):
+    """Frames with the right action; `TargetData` is one too, where the source is recorded data."""
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+
+    def batch(self, rng: np.random.Generator, size: int) -> Batch:
+        """Draw frames with replacement."""
+
+    def at(self, indices: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Return the frames at `indices`."""
+
+    def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
+        """Draw frames and the ones after them; the first ones' action is what was done in between."""
+
+
 @dataclass(frozen=True)
 class SourceAccess:
     """Source data together with the domain whose appearances its frames take on."""
 
     data: SourceData
     domain: Domain
+
+    def __len__(self) -> int:
+        return self.data.count
+
+    def batch(self, rng: np.random.Generator, size: int) -> Batch:
+        """Draw frames, in order and each in a fresh appearance."""
+        return self.data.batch(self.domain, rng, size)
+
+    def at(self, indices: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Return the frames at `indices`, each in a fresh appearance."""
+        return self.data.compose(indices, self.domain, rng)
+
+    def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
+        """Draw pairs of successive frames, each pair in a fresh appearance."""
+        return self.data.pairs(self.domain, rng, size)
 
 
 @dataclass(frozen=True)
@@ -40,11 +73,13 @@ class Problem:
     policy: Policy
     seed: int
     demonstrations: TargetData | None = None
-    source: SourceAccess | None = None
+    source: LabelledFrames | None = None
     frames: TargetData | None = None
     """Unlabelled frames of the target; their actions are what the robot did, not what was right."""
     updates: int = UPDATES
     """Gradient updates to take."""
+    gripper: tuple[int, ...] = ()
+    """Which elements of the proprioception are the gripper's position; all of it if nobody knows."""
 
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""

@@ -64,7 +64,7 @@ def cotrain(problem: Problem, report: Report) -> Policy:
         batch = demonstrations.batch(rng, BATCH_SIZE)
         if update >= alone:
             # Without its goal positions: asked for, they too hold the features to the source's camera.
-            source = problem.source.data.batch(problem.source.domain, rng, BATCH_SIZE // 8)
+            source = problem.source.batch(rng, BATCH_SIZE // 8)
             batch = concatenate(batch, dataclasses.replace(source, auxiliary={}))
         report(learner.update(batch))
     return learner.averaged()
