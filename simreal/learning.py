@@ -1,7 +1,8 @@
 """The one gradient loop: imitation of actions, with auxiliary labels where there are some."""
 
+import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,19 @@ Penalty = Callable[[Policy], Tensor]
 Term = Callable[[Seen], Tensor]
 
 
+def _always(share: float) -> float:
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters with a learning rate of their own."""
+
+    parameters: tuple[nn.Parameter, ...]
+    rate: Callable[[float], float] = _always
+    """Share of the updates done, 0 to 1 -> factor on the learning rate; 0 leaves them alone."""
+
+
 class Learner:
     """Fits a policy; can be stopped after any update and go on from its state."""
 
@@ -64,6 +78,8 @@ class Learner:
         penalty: Penalty | None = None,
         terms: Sequence[Term] = (),
         helpers: Iterable[nn.Module] = (),
+        groups: Iterable[Group] | None = None,
+        after_step: Callable[[float], None] | None = None,
     ) -> None:
         """Prepare to train `policy` in place.
 
@@ -74,22 +90,26 @@ class Learner:
             penalty: Added to the loss, such as a pull towards the source weights.
             terms: Added to the loss; they see the batch and its features.
             helpers: Modules of the terms that learn too, such as a discriminator; not averaged.
+            groups: Parameters with rates of their own, in place of `trainable`.
+            after_step: Called after every step with its learning rate, such as a proximal step.
         """
         self.policy, self.config, self.penalty, self.terms = policy, config, penalty, tuple(terms)
-        self._parameters: list[Any] = list(policy.parameters() if trainable is None else trainable)
+        if groups is None:
+            groups = [Group(tuple(policy.parameters() if trainable is None else trainable))]
+        self._groups, self._after_step = list(groups), after_step
+        self._parameters: list[Any] = [own for group in self._groups for own in group.parameters]
         policy.requires_grad_(False)
-        for parameter in self._parameters:
-            parameter.requires_grad_(True)
-        further = [parameter for module in helpers for parameter in module.parameters()]
-        self._optimizer = torch.optim.Adam([*self._parameters, *further], config.learning_rate)
+        self._groups += [Group(tuple(module.parameters())) for module in helpers]
+        self._optimizer = torch.optim.Adam(
+            [{"params": group.parameters} for group in self._groups], config.learning_rate
+        )
         self._averaged = [parameter.detach().clone() for parameter in self._parameters]
         self._bfloat16 = has_bfloat16()
         self.done = 0
 
     def update(self, batch: Batch) -> Losses:
         """Take one gradient step."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * self._schedule()
+        self._set_rates()
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
             feature = self.policy.features(batch.observation)
             action = self.policy.head(feature).float()
@@ -102,15 +122,19 @@ class Learner:
             total = total + self.penalty(self.policy)
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
-        self._optimizer.step()
-        self.done += 1
-        self._average()
+        self._step()
         return Losses(total.item(), action_loss.item(), auxiliary_loss.item(), further.item())
+
+    def descend(self, gradients: Mapping[str, Tensor]) -> None:
+        """Take one step along gradients computed elsewhere, by the parameters' names."""
+        self._set_rates()
+        for name, parameter in self.policy.named_parameters():
+            parameter.grad = gradients[name].detach() if parameter.requires_grad else None
+        self._step()
 
     def averaged(self) -> Policy:
         """Return a copy of the policy with the averaged weights, ready to act."""
-        policy = Policy(self.policy.config)
-        policy.load_state_dict(self.policy.state_dict())
+        policy = copy.deepcopy(self.policy)
         names = {id(own): name for name, own in self.policy.named_parameters()}
         copies = dict(policy.named_parameters())
         with torch.no_grad():
@@ -141,9 +165,24 @@ class Learner:
                 losses.append(_mean_square(self.policy.auxiliary[name](feature).float(), label))
         return torch.stack(losses).mean() if losses else torch.zeros(())
 
-    def _schedule(self) -> float:
+    def _set_rates(self) -> None:
+        """Give every group the rate of this update; one at rate 0 gets no gradient, and is not moved."""
         warm = min(1.0, (self.done + 1) / self.config.warmup)
-        return warm * (0.5 + 0.5 * math.cos(math.pi * self.done / self.config.updates)) + 1e-3
+        share = self.done / self.config.updates
+        self._rate = warm * (0.5 + 0.5 * math.cos(math.pi * share)) + 1e-3
+        self._rate *= self.config.learning_rate
+        for group, options in zip(self._groups, self._optimizer.param_groups, strict=True):
+            factor = group.rate(share)
+            options["lr"] = self._rate * factor
+            for parameter in group.parameters:
+                parameter.requires_grad_(factor > 0)
+
+    def _step(self) -> None:
+        self._optimizer.step()
+        if self._after_step is not None:
+            self._after_step(self._rate)
+        self.done += 1
+        self._average()
 
     def _average(self) -> None:
         decay = min(self.config.average, self.done / (self.done + 10))
