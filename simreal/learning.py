@@ -134,7 +134,7 @@ class Learner:
 
     def averaged(self) -> Policy:
         """Return a copy of the policy with the averaged weights, ready to act."""
-        policy = copy.deepcopy(self.policy)
+        policy = copy.deepcopy(self.policy).requires_grad_(True)
         names = {id(own): name for name, own in self.policy.named_parameters()}
         copies = dict(policy.named_parameters())
         with torch.no_grad():

@@ -1,5 +1,6 @@
 """The interface of every transfer method: what it needs, what it adapts, and what it is given."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import Domain
+from envs.distributions import Distribution
 from policies import Policy
 from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.learning import Losses
+from simreal.learning import Learner, Losses
 
 Need = Literal["source data", "demonstrations", "unlabelled frames", "rewarded steps"]
 Setting = Literal["inductive", "transductive", "unsupervised", "semi-supervised"]
@@ -24,6 +26,7 @@ _FLAGS: dict[Need, str] = {
     "rewarded steps": "--steps N",
 }
 Report = Callable[[Losses], None]
+BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
 
@@ -61,6 +64,12 @@ class SourceAccess:
         """Return the frames at `indices`, each in a fresh appearance."""
         return self.data.compose(indices, self.domain, rng)
 
+    def narrowed(self, rng: np.random.Generator) -> "SourceAccess":
+        """Return the same frames in a single appearance drawn from the domain."""
+        columns = self.domain.sample_columns(rng, 1)
+        fixed = {key: Distribution(key, "fixed", (column[0],)) for key, column in columns.items()}
+        return SourceAccess(self.data, dataclasses.replace(self.domain, distributions=fixed))
+
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
         """Draw pairs of successive frames, each pair in a fresh appearance."""
         return self.data.pairs(self.domain, rng, size)
@@ -84,6 +93,11 @@ class Problem:
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""
         return Policy.from_arrays(self.policy.config, self.policy.to_arrays()).train()
+
+    def demonstrated(self) -> TargetData:
+        """Return the demonstrations, for a method that declared its need of them."""
+        assert self.demonstrations is not None
+        return self.demonstrations
 
     def generator(self) -> np.random.Generator:
         """Return the source of the method's randomness."""
@@ -118,3 +132,11 @@ class Method:
             hints = ", ".join(_FLAGS[need] for need in missing)
             raise SimrealError(f"method {self.id!r} needs {' and '.join(missing)}: give {hints}")
         return self.run(problem, report)
+
+
+def fit(learner: Learner, problem: Problem, report: Report) -> Policy:
+    """Take all of a learner's updates on the demonstrations and return the averaged policy."""
+    data, rng = problem.demonstrated(), problem.generator()
+    while learner.done < learner.config.updates:
+        report(learner.update(data.batch(rng, BATCH_SIZE)))
+    return learner.averaged()

@@ -3,20 +3,17 @@
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
 from policies import Policy
 from simreal.data.batch import concatenate
-from simreal.data.target import TargetData
 from simreal.learning import Group, LearnConfig, Learner
-from simreal.transfer.base import Method, Problem, Report
+from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, fit
 
 # Share of the updates before source frames join: of 0, 1/3 and 2/3 the best on tuning seeds.
 _ALONE = 2 / 3
 L2_SP_PULL = 10.0
-BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 
 
 def finetune(problem: Problem, report: Report, *, learning_rate: float = 2e-4) -> Policy:
@@ -30,7 +27,7 @@ def finetune(problem: Problem, report: Report, *, learning_rate: float = 2e-4) -
     """
     policy = problem.copy_of_policy()
     learner = Learner(policy, LearnConfig(problem.updates, learning_rate))
-    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+    return fit(learner, problem, report)
 
 
 def head_only(problem: Problem, report: Report, *, learning_rate: float = 1e-3) -> Policy:
@@ -44,7 +41,7 @@ def head_only(problem: Problem, report: Report, *, learning_rate: float = 1e-3) 
     policy = problem.copy_of_policy()
     config = LearnConfig(problem.updates, learning_rate)
     learner = Learner(policy, config, trainable=policy.head.parameters())
-    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+    return fit(learner, problem, report)
 
 
 def cotrain(problem: Problem, report: Report) -> Policy:
@@ -61,7 +58,7 @@ def cotrain(problem: Problem, report: Report) -> Policy:
     """
     policy = problem.copy_of_policy()
     learner = Learner(policy, LearnConfig(problem.updates, 5e-4))
-    demonstrations, rng = _demonstrations(problem), problem.generator()
+    demonstrations, rng = problem.demonstrated(), problem.generator()
     assert problem.source is not None  # declared as needed
     alone = round(_ALONE * learner.config.updates)
     for update in range(learner.config.updates):
@@ -92,7 +89,7 @@ def gradual_unfreeze(
     last = len(layers) - 1
     groups = [Group(layer, _from(span * depth / last)) for depth, layer in enumerate(layers)]
     learner = Learner(policy, LearnConfig(problem.updates, learning_rate), groups=groups)
-    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+    return fit(learner, problem, report)
 
 
 def lp_ft(problem: Problem, report: Report, *, probing: float = 0.5, learning_rate: float = 2e-4) -> Policy:
@@ -113,7 +110,7 @@ def lp_ft(problem: Problem, report: Report, *, probing: float = 0.5, learning_ra
         Group(tuple(policy.encoder.parameters()), _from(probing)),
     ]
     learner = Learner(policy, LearnConfig(problem.updates, learning_rate), groups=groups)
-    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+    return fit(learner, problem, report)
 
 
 def l2_sp(
@@ -138,7 +135,7 @@ def l2_sp(
         torch._foreach_lerp_(weights, source, 1 - 1 / (1 + rate * pull))
 
     learner = Learner(policy, LearnConfig(problem.updates, learning_rate), after_step=pull_back)
-    return _fit_to_target(learner, _demonstrations(problem), problem.generator(), report)
+    return fit(learner, problem, report)
 
 
 def _layers(module: nn.Module) -> list[tuple[nn.Parameter, ...]]:
@@ -150,17 +147,6 @@ def _layers(module: nn.Module) -> list[tuple[nn.Parameter, ...]]:
 def _from(begin: float) -> Callable[[float], float]:
     """Return the rate of a group that joins at this share of the updates."""
     return lambda share: float(share >= begin)
-
-
-def _demonstrations(problem: Problem) -> TargetData:
-    assert problem.demonstrations is not None  # declared as needed
-    return problem.demonstrations
-
-
-def _fit_to_target(learner: Learner, data: TargetData, rng: np.random.Generator, report: Report) -> Policy:
-    for _ in range(learner.config.updates):
-        report(learner.update(data.batch(rng, BATCH_SIZE)))
-    return learner.averaged()
 
 
 METHODS_OF_FAMILY = (

@@ -1,4 +1,4 @@
-"""A small imitation problem of real images: shown a handwritten digit, move in the digit's direction."""
+"""A small imitation problem of real data: told the pixels of a digit, move in the digit's direction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
-from simreal.data.batch import Batch
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
 
-# A direction for each digit, well apart; scaled so that a changed gain stays within [-1, 1].
-DIRECTIONS = np.random.default_rng(3).normal(size=(10, 3)).astype(np.float32)
-DIRECTIONS *= 0.7 / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 Change = Callable[[NDArray], NDArray]
 
 
@@ -24,48 +20,58 @@ def same(array: NDArray) -> NDArray:
     return array
 
 
+def rotation(seed: int) -> NDArray[np.float32]:
+    """Return an orthogonal matrix (3, 3)."""
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0].astype(np.float32)
+
+
+# A direction for each digit, well apart, and short enough to stay within [-1, 1] when turned.
+DIRECTIONS = np.random.default_rng(3).normal(size=(10, 3)).astype(np.float32)
+DIRECTIONS *= 0.7 / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class DigitWorld:
-    """scikit-learn's digits, 8x8, and a policy that imitates on half of them."""
+    """scikit-learn's digits as vectors of 64 pixels, and a policy that has imitated on `SOURCE`."""
 
     policy: Policy
-    images: NDArray[np.uint8]
+    pixels: NDArray[np.float32]
     actions: NDArray[np.float32]
+    source = slice(0, 1000)
+    test = slice(1400, 1797)
 
-    def data(self, which: slice, image: Change = same, action: Change = same) -> TargetData:
-        """Return frames, each of a demonstration of its own, with images and actions changed."""
-        images = image(self.images[which]).astype(np.uint8)
-        actions = action(self.actions[which]).astype(np.float32)
-        count = len(images)
-        return TargetData(images, np.zeros((count, 1), np.float32), actions, np.arange(count))
+    def frames(self, which: slice, pixel: Change = same, action: Change = same) -> TargetData:
+        """Return frames, each of a demonstration of its own, with pixels and actions changed."""
+        pixels = np.float32(pixel(self.pixels[which]))
+        actions = np.float32(action(self.actions[which]))
+        count = len(pixels)
+        return TargetData(np.zeros((count, 1, 1, 3), np.uint8), pixels, actions, np.arange(count))
 
-    def error(self, policy: Policy, data: TargetData) -> float:
-        """Return the mean squared error of the actions."""
-        with torch.inference_mode():
-            return float(
-                (policy(data.at(np.arange(len(data))).observation) - torch.from_numpy(data.actions))
-                .square()
-                .mean()
-            )
+    def demonstrations(
+        self, seed: int, count: int, pixel: Change = same, action: Change = same
+    ) -> TargetData:
+        """Return `count` frames that neither `source` nor `test` has."""
+        first = 1000 + seed * count
+        assert first + count <= 1400
+        return self.frames(slice(first, first + count), pixel, action)
 
 
-SOURCE, TEST = slice(0, 1000), slice(1400, 1797)
+def error(policy: Policy, data: TargetData) -> float:
+    """Return the mean squared error of the actions."""
+    with torch.inference_mode():
+        guess = policy(data.at(np.arange(len(data))).observation)
+    return float((guess - torch.from_numpy(data.actions)).square().mean())
 
 
 @pytest.fixture(scope="session")
 def digits() -> DigitWorld:
     found = load_digits()
-    images = np.repeat(found.images[..., None] * 15.9, 3, axis=3).astype(np.uint8)
-    actions = DIRECTIONS[found.target]
+    pixels, actions = np.float32(found.data / 16), DIRECTIONS[found.target]
     torch.manual_seed(0)
-    encoder = EncoderConfig(
-        vectors=(("proprio", 1),), image_shape=(8, 8, 3), feature_size=64, hidden=(64,),
-        channels=(16, 32), strides=(1, 1),
-    )  # fmt: skip
-    policy = Policy(PolicyConfig(encoder, HeadConfig((32,)), 3))
-    world = DigitWorld(policy, images, actions)
-    learner, rng = Learner(policy, LearnConfig(1000, 3e-3)), np.random.default_rng(0)
-    source = world.data(SOURCE)
-    for _ in range(1000):
-        learner.update(source.batch(rng, 64))
-    return DigitWorld(learner.averaged(), images, actions)
+    encoder = EncoderConfig("state", (("proprio", 64),), image_shape=None, feature_size=64, hidden=(64,))
+    world = DigitWorld(Policy(PolicyConfig(encoder, HeadConfig((32,)), 3)), pixels, actions)
+    learner, rng = Learner(world.policy, LearnConfig(1500, 3e-3)), np.random.default_rng(0)
+    data = world.frames(world.source)
+    for _ in range(1500):
+        learner.update(data.batch(rng, 64))
+    return DigitWorld(learner.averaged(), pixels, actions)
