@@ -1,8 +1,7 @@
 """Meta-transfer: before adapting to the target, learn to adapt, on a family of sampled domains."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch.func import functional_call
 from policies import Policy
 from simreal.data.batch import Batch
 from simreal.learning import LearnConfig, Learner, Losses
-from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report
+from simreal.transfer.base import BATCH_SIZE, Method, Need, Problem, Report
 from simreal.transfer.meta_gradients import (
     Loss,
     Parameters,
@@ -27,10 +26,8 @@ META_SHARE = 2 / 3  # of the updates that learn to adapt; the others adapt to th
 META_RATE = 5e-4
 
 
-class Rule(Protocol):
-    """Gradient of the initial weights on one task, and the loss after adapting to it."""
-
-    def __call__(self, support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]: ...
+# (support, query, initial weights) of one task -> gradient of the weights, loss after adapting
+Rule = Callable[[Loss, Loss, Parameters], tuple[Parameters, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def _weights(policy: Policy) -> Parameters:
     return {name: value.detach().clone() for name, value in policy.named_parameters()}
 
 
-_NEEDS = ("demonstrations", "source data")
+_NEEDS: tuple[Need, ...] = ("demonstrations", "source data")
 METHODS_OF_FAMILY = (
     Method(
         "maml", "meta-transfer", "inductive", _NEEDS, "encoder and head",

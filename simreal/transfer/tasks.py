@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ class CameraChange:
         tone = np.log([self.gain, self.gamma]) / np.log(TONE)
         place = [*np.divide(self.shift, SHIFT), np.log(self.zoom) / np.log(ZOOM), self.turn_deg / TURN_DEG]
         colour = [np.sin(angle), 1 - np.cos(angle), float(self.swapped)]
-        return np.float32([*colour, *tone, self.blur_px / BLUR_PX, *place])
+        return np.asarray([*colour, *tone, self.blur_px / BLUR_PX, *place])
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the images, uint8 (B, H, W, C), changed; colours only turn where there are three."""
@@ -100,7 +101,7 @@ class CameraChange:
         axis = np.ones(3) / np.sqrt(3)
         cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
         turned = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues
-        return np.float32(turned[[0, 2, 1]] if self.swapped else turned)
+        return np.asarray(turned[[0, 2, 1]] if self.swapped else turned, np.float32)
 
 
 def source_tasks(source: LabelledFrames, size: int) -> Tasks:
@@ -129,8 +130,6 @@ def _part(batch: Batch, rows: torch.Tensor, change: CameraChange) -> Batch:
     return Batch(observation, batch.action[rows], {})
 
 
-def _each(
-    images: NDArray[np.float32], function: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> NDArray[np.float32]:
+def _each(images: NDArray[np.float32], function: Callable[[Any], Any]) -> NDArray[np.float32]:
     # OpenCV drops the axis of a single channel.
     return np.stack([function(image).reshape(image.shape) for image in images])
