@@ -114,7 +114,7 @@ def imaml_gradient(
     for _ in range(steps):
         adapted, _ = pulled_step(support, adapted, start, rate, pull)
     gradient, value = grad_and_value(query)(adapted)
-    _, curvature = vjp(grad(support), adapted)
+    _, curvature = vjp(grad(support), adapted)[:2]
 
     def system(vector: Parameters) -> Parameters:
         bent = curvature(vector)[0]

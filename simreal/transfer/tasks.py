@@ -77,7 +77,7 @@ class CameraChange:
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the images, uint8 (B, H, W, C), changed; colours only turn where there are three."""
         size = images.shape[1]
-        values = images.astype(np.float32) / 255
+        values: Any = images.astype(np.float32) / 255
         if images.shape[-1] == 3 and (self.hue_deg or self.swapped):
             values = values @ self._colours().T
         if self.gain != 1 or self.gamma != 1:
