@@ -1,7 +1,7 @@
 """The transfer layer: one family of methods a file, all behind `METHODS`."""
 
 from simreal.errors import SimrealError, nearest
-from simreal.transfer import fine_tuning, meta_transfer, residual
+from simreal.transfer import bayes_head, fine_tuning, latent_search, meta_transfer, residual
 from simreal.transfer.base import UPDATES, Method, Problem, SourceAccess
 
 __all__ = ["METHODS", "UPDATES", "Method", "Problem", "SourceAccess", "method"]
@@ -10,6 +10,8 @@ _FAMILIES: tuple[tuple[Method, ...], ...] = (
     fine_tuning.METHODS_OF_FAMILY,
     residual.METHODS_OF_FAMILY,
     meta_transfer.METHODS_OF_FAMILY,
+    bayes_head.METHODS_OF_FAMILY,
+    latent_search.METHODS_OF_FAMILY,
 )  # fmt: skip
 METHODS: dict[str, Method] = {item.id: item for family in _FAMILIES for item in family}
 
