@@ -109,18 +109,36 @@ class SpatialSoftmax(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """What encoders share: the vectors, concatenated and normalized."""
+    """What encoders share: the vectors, concatenated and normalized, and the way to the feature.
+
+    First `perceive` looks at the image alone, then `combine` adds the vectors. What perception should
+    know without being told by the vectors, such as where the gripper is, is asked of it.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.names = tuple(name for name, _ in config.vectors)
         self.normalizer = VectorNormalizer(config.vector_size, config.vector_clip)
+        self.perception_size = 0
 
     def vectors(self, observation: Observation) -> list[Tensor]:
         """Return the normalized vectors, (B, vector_size) float32, in a list; empty without any."""
         if not self.names:
             return []
         return [self.normalizer(torch.cat([observation[name] for name in self.names], dim=1))]
+
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells, (B, perception_size); nothing without an image."""
+        first = next(iter(observation.values()))
+        return first.new_zeros((len(first), 0), dtype=torch.float32)
+
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) of what `perceive` told and of the vectors."""
+        raise NotImplementedError
+
+    def forward(self, observation: Observation) -> Tensor:
+        """Encode uint8 images (B, H, W, C), if it has them, and vectors (B, n) float32."""
+        return self.combine(self.perceive(observation), observation)
 
 
 class VisionEncoder(_Encoder):
@@ -152,10 +170,9 @@ class VisionEncoder(_Encoder):
         image = observation["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
         return self.keypoints(self.convolutions(image))
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
-        feature = self.trunk(torch.cat([self.perceive(observation), *self.vectors(observation)], dim=1))
-        return self.norm(feature.float())
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32 of keypoints and vectors."""
+        return self.norm(self.trunk(torch.cat([perception, *self.vectors(observation)], dim=1)).float())
 
 
 class StateEncoder(_Encoder):
@@ -166,8 +183,8 @@ class StateEncoder(_Encoder):
         sizes = (config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode the vectors (B, n) float32."""
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32 of the vectors (B, n)."""
         return self.trunk(*self.vectors(observation)).float()
 
 
@@ -194,9 +211,9 @@ class NatureCnnEncoder(_Encoder):
         image = observation["image"].permute(0, 3, 1, 2).float() / 255.0
         return self.image_feature(self.convolutions(image)).float()
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
-        return torch.cat([self.perceive(observation), *self.vectors(observation)], dim=1)
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32: perception and vectors side by side."""
+        return torch.cat([perception, *self.vectors(observation)], dim=1)
 
 
 def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:

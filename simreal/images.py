@@ -99,8 +99,10 @@ def convolve(images: Tensor, drawn: Convolutions) -> Tensor:
 
 
 def overlay(images: Tensor, others: Tensor, share: float = 0.5) -> Tensor:
-    """Lay other images (B, H, W, C) over these: (1 - share) x + share y. Hansen and Wang 2021,
-    arXiv:2011.13389."""  # fmt: skip
+    """Lay other images (B, H, W, C) over these: (1 - share) x + share y.
+
+    Hansen and Wang 2021, arXiv:2011.13389.
+    """
     return _like((1 - share) * images.float() + share * others.float(), images)
 
 

@@ -44,6 +44,8 @@ class Seen:
 
     policy: Policy
     batch: Batch
+    perception: Tensor
+    """(B, P) float32: what the encoder makes of the images alone."""
     feature: Tensor
     """(B, F) float32, of the batch's observations."""
     progress: float
@@ -111,11 +113,12 @@ class Learner:
         """Take one gradient step."""
         self._set_rates()
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
-            feature = self.policy.features(batch.observation)
+            perception = self.policy.encoder.perceive(batch.observation)
+            feature = self.policy.encoder.combine(perception, batch.observation)
             action = self.policy.head(feature).float()
             auxiliary_loss = self._auxiliary_loss(feature, batch)
         action_loss = _mean_square(action, batch.action)
-        seen = Seen(self.policy, batch, feature.float(), self.done / self.config.updates)
+        seen = Seen(self.policy, batch, perception.float(), feature.float(), self.done / self.config.updates)
         further = sum((term(seen) for term in self.terms), start=torch.zeros(()))
         total = action_loss + AUXILIARY_WEIGHT * auxiliary_loss + further
         if self.penalty is not None:

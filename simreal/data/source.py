@@ -97,7 +97,9 @@ class SourceData:
         return self.compose(indices, domain, rng)
 
     def pairs(self, domain: Domain, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
-        """Draw pairs of a frame and the one after it, in one appearance; the action is the executed one.
+        """Draw pairs of a frame and the one after it, in one appearance.
+
+        What was done in between is the first ones' auxiliary label `executed`.
 
         Raises:
             SimrealError: if the data does not tell what was executed.
@@ -109,9 +111,9 @@ class SourceData:
         picked = np.sort(firsts[rng.integers(len(firsts), size=size)])
         columns = domain.sample_columns(rng, size)
         first = self._batch(picked, columns, rng)
-        executed = torch.from_numpy(self._arrays["executed"][picked])
+        executed = {"executed": torch.from_numpy(self._arrays["executed"][picked])}
         following = self._batch(picked + 1, columns, rng)
-        return dataclasses.replace(first, action=executed), following
+        return dataclasses.replace(first, auxiliary=first.auxiliary | executed), following
 
     def compose(self, indices: NDArray[np.int64], domain: Domain, rng: np.random.Generator) -> Batch:
         """Return the frames at `indices`, each with an appearance of its own."""

@@ -1,5 +1,6 @@
 """`TargetData`: what a method may see of the target, drawn as batches."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,9 @@ class TargetData:
         return self.at(rng.integers(len(self), size=size), rng)
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
-        """Draw `size` pairs of a frame and the one after it; the first one's action led to the second.
+        """Draw `size` pairs of a frame and the one after it.
+
+        What was done in between is the first ones' auxiliary label `executed`.
 
         Raises:
             SimrealError: if no frame follows another.
@@ -65,7 +68,8 @@ class TargetData:
         if not len(firsts):
             raise SimrealError("no two frames follow each other: inverse dynamics needs whole episodes")
         picked = firsts[rng.integers(len(firsts), size=size)]
-        return self.at(picked, rng), self.at(picked + 1, rng)
+        first = self.at(picked, rng)
+        return dataclasses.replace(first, auxiliary={"executed": first.action}), self.at(picked + 1, rng)
 
     def at(self, indices: NDArray[np.int64], rng: np.random.Generator | None = None) -> Batch:
         """Return the frames at `indices`; jittered if there is a generator."""

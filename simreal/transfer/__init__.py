@@ -1,7 +1,18 @@
 """The transfer layer: one family of methods a file, all behind `METHODS`."""
 
 from simreal.errors import SimrealError, nearest
-from simreal.transfer import bayes_head, fine_tuning, latent_search, meta_transfer, residual
+from simreal.transfer import (
+    alignment,
+    bayes_head,
+    fine_tuning,
+    instances,
+    latent_search,
+    meta_transfer,
+    pixels,
+    residual,
+    self_supervised,
+    semi_supervised,
+)
 from simreal.transfer.base import UPDATES, Method, Problem, SourceAccess
 
 __all__ = ["METHODS", "UPDATES", "Method", "Problem", "SourceAccess", "method"]
@@ -12,6 +23,11 @@ _FAMILIES: tuple[tuple[Method, ...], ...] = (
     meta_transfer.METHODS_OF_FAMILY,
     bayes_head.METHODS_OF_FAMILY,
     latent_search.METHODS_OF_FAMILY,
+    alignment.METHODS_OF_FAMILY,
+    instances.METHODS_OF_FAMILY,
+    pixels.METHODS_OF_FAMILY,
+    self_supervised.METHODS_OF_FAMILY,
+    semi_supervised.METHODS_OF_FAMILY,
 )  # fmt: skip
 METHODS: dict[str, Method] = {item.id: item for family in _FAMILIES for item in family}
 

@@ -1,11 +1,11 @@
-"""Feature alignment: the encoder makes source and target look alike, and goes on solving the source.
+r"""Feature alignment: the encoder makes source and target look alike, and goes on solving the source.
 
 All four minimize, over encoder :math:`f` and head :math:`h`,
 
-.. math:: E_{(o, a) \\sim D_S} \\| h(f(o)) - a \\|^2 + \\lambda \\, d\\big(\\bar f(D_S), \\bar f(D_T)\\big)
+.. math:: E_{(o, a) \sim D_S} \| h(f(o)) - a \|^2 + \lambda \, d\big(\bar f(D_S), \bar f(D_T)\big)
 
 from the source weights, on 64 labelled frames of the source and 64 unlabelled ones of the target, with
-:math:`\\bar f` the feature (B, F) normalized over its own elements (`divergences.normalized`), and differ
+:math:`\bar f` the feature (B, F) normalized over its own elements (`divergences.normalized`), and differ
 in the distance :math:`d`. None knows which target frame belongs to which source frame: where the two
 domains visit different states, they align what should stay apart, and the check must decide.
 """
@@ -18,7 +18,7 @@ from policies import Policy
 from simreal.learning import Seen, Term
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.divergences import coral_loss, median_bandwidths, mmd_loss, normalized, rsd_loss
-from simreal.transfer.loop import by_domain, fit, source_beside_frames
+from simreal.transfer.loop import by_domain, fit_drawn, source_beside_frames
 
 _RATE = 1e-3
 
@@ -34,7 +34,7 @@ def coral(problem: Problem, report: Report, weight: float = 10.0) -> Policy:
         source, target = _normalized_by_domain(seen)
         return weight * coral_loss(source, target)
 
-    return fit(problem, report, source_beside_frames(problem), _RATE, [term])
+    return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term])
 
 
 def mmd(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
@@ -48,7 +48,7 @@ def mmd(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
         source, target = _normalized_by_domain(seen)
         return weight * mmd_loss(source, target, median_bandwidths(source, target))
 
-    return fit(problem, report, source_beside_frames(problem), _RATE, [term])
+    return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term])
 
 
 def rsd(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
@@ -63,7 +63,7 @@ def rsd(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
         source, target = _normalized_by_domain(seen)
         return weight * rsd_loss(source, target)
 
-    return fit(problem, report, source_beside_frames(problem), _RATE, [term])
+    return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term])
 
 
 def dann(problem: Problem, report: Report, weight: float = 0.1) -> Policy:
@@ -80,7 +80,7 @@ def dann(problem: Problem, report: Report, weight: float = 0.1) -> Policy:
     torch.manual_seed(problem.seed)
     discriminator = Discriminator(problem.policy.config.encoder.feature_size)
     term = adversarial_term(discriminator, weight)
-    return fit(problem, report, source_beside_frames(problem), _RATE, [term], [discriminator])
+    return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term], [discriminator])
 
 
 def adversarial_term(discriminator: nn.Module, weight: float) -> Term:

@@ -43,7 +43,7 @@ class LabelledFrames(Protocol):
         """Return the frames at `indices`."""
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
-        """Draw frames and the ones after them; the first ones' action is what was done in between."""
+        """Draw frames and the ones after them; what was done in between is the first ones' `executed`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Instance-based: source frames that look like the target's count for more.
+r"""Instance-based: source frames that look like the target's count for more.
 
-Both minimize :math:`E_{D_S} \\, w(o) \\| h(f(o)) - a \\|^2` from the source weights. A pool of source frames
+Both minimize :math:`E_{D_S} \, w(o) \| h(f(o)) - a \|^2` from the source weights. A pool of source frames
 is composed once; its weights w come from the source policy's normalized features of the pool and of the
 unlabelled target frames, and each update draws 64 frames with a chance proportional to w, which has the
 same expectation as weighting them and less variance. Right if the target's observations are among the
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from policies import Policy
 from simreal.data.batch import Batch
-from simreal.transfer.base import LabelledFrames, Method, Problem, Report
+from simreal.transfer.base import BATCH_SIZE, LabelledFrames, Method, Problem, Report
 from simreal.transfer.divergences import normalized
 from simreal.transfer.importance import (
     gaussian_kernel,
@@ -23,7 +23,7 @@ from simreal.transfer.importance import (
     logistic_density_ratio,
     median_distance,
 )
-from simreal.transfer.loop import BATCH_SIZE, fit, frames_of, source_of
+from simreal.transfer.loop import fit_drawn, frames_of, source_of
 
 _POOL = 2000  # source frames that are weighed
 _MOST_FRAMES = 1000  # target frames they are held against
@@ -87,7 +87,7 @@ def _reweighted(problem: Problem, report: Report, weigh: Weigh) -> Policy:
     def draw(rng: np.random.Generator) -> Batch:
         return _rows(pool, rng.choice(len(pool), BATCH_SIZE, p=chance))
 
-    return fit(problem, report, draw, _RATE)
+    return fit_drawn(problem, report, draw, _RATE)
 
 
 def _pool(source: LabelledFrames, rng: np.random.Generator) -> Batch:

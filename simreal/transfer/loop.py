@@ -9,13 +9,12 @@ from policies import Policy
 from simreal.data.batch import Batch, concatenate, unlabelled
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner, Seen, Term
-from simreal.transfer.base import LabelledFrames, Problem, Report
+from simreal.transfer.base import BATCH_SIZE, LabelledFrames, Problem, Report
 
-BATCH_SIZE = 64  # frames of each kind in every update, for every method and for target-only
 Draw = Callable[[np.random.Generator], Batch]
 
 
-def fit(
+def fit_drawn(
     problem: Problem,
     report: Report,
     draw: Draw,
@@ -42,12 +41,6 @@ def frames_of(problem: Problem) -> TargetData:
     """Return the unlabelled frames of a method that declares them as needed."""
     assert problem.frames is not None
     return problem.frames
-
-
-def demonstrations_of(problem: Problem) -> TargetData:
-    """Return the demonstrations of a method that declares them as needed."""
-    assert problem.demonstrations is not None
-    return problem.demonstrations
 
 
 def source_beside_frames(problem: Problem) -> Draw:

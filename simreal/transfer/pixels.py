@@ -1,7 +1,7 @@
-"""Pixel-level: source images are changed until they look like the target's, and keep their labels.
+r"""Pixel-level: source images are changed until they look like the target's, and keep their labels.
 
-All minimize the source loss :math:`E_{D_S} \\| h(f(c(o))) - a \\|^2` from the source weights on images changed by
-:math:`c`, half of every batch; the other half stays as it is, so that what worked goes on working.
+All minimize the source loss :math:`E_{D_S} \| h(f(c(o))) - a \|^2` from the source weights, on images
+changed by :math:`c`: half of every batch; the other half stays, so that what worked goes on working.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from torch import Tensor
 from policies import Policy
 from simreal.data.batch import Batch
 from simreal.images import convolve, draw_convolutions, fourier_transfer, match_colours
-from simreal.transfer.base import Method, Problem, Report
-from simreal.transfer.loop import BATCH_SIZE, fit, frames_of, source_of
+from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report
+from simreal.transfer.loop import fit_drawn, frames_of, source_of
 
 _RATE = 5e-4
 Change = Callable[[Tensor, np.random.Generator], Tensor]
@@ -78,7 +78,7 @@ def _on_changed_source(problem: Problem, report: Report, change: Change) -> Poli
         images[::2] = change(images[::2].float(), rng).round().clamp(0, 255).to(torch.uint8)
         return dataclasses.replace(batch, observation=batch.observation | {"image": images})
 
-    return fit(problem, report, draw, _RATE)
+    return fit_drawn(problem, report, draw, _RATE)
 
 
 METHODS_OF_FAMILY = (
