@@ -38,7 +38,7 @@ def main(options: Options) -> None:
     target = parse_target(options.target, source.manifest.env_id)
     demos = options.out / "dataset"
     collect(expert, target, sizes.demos, options.seed, demos, overwrite=True)
-    adapted = adapt(source, options.method, LeRobotDataset(demos), options.run, options.seed)
+    adapted = adapt(source, options.method, LeRobotDataset(demos), None, options.run, options.seed)
     adapted.save(options.out / "policy", overwrite=True)
     policies = {"zero-shot": source.policy, options.method: adapted.policy}
     rows = evaluate(policies, [target], sizes.evaluation_episodes, options.seed)

@@ -8,7 +8,7 @@ from typing import Any
 from policies import PolicyBundle
 from simreal import adapt as adapting
 from simreal.bundles import load_bundle
-from simreal.collect import collect
+from simreal.collect import collect, collect_frames
 from simreal.commands.common import Common
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
@@ -19,20 +19,29 @@ from simreal.transfer import METHODS, method
 
 @dataclass(frozen=True)
 class Collect(Common):
-    """Demonstrations from a target, as a LeRobot dataset v3.0 in OUT/dataset."""
+    """Demonstrations or unlabelled frames from a target, as a LeRobot dataset v3.0 in OUT/dataset."""
 
     policy: Path = Path("runs/run/teacher")
-    """Bundle of the expert; in a simulated target the teacher of a pretraining."""
+    """Bundle that acts: for demonstrations an expert, in a simulated target the teacher of a
+    pretraining; for unlabelled frames any policy, such as the one to adapt."""
     target: str = "workshop"
     """A domain, `domain@severity`, or a domain file."""
     demos: int = 10
     """Successful demonstrations to record."""
+    frames: int | None = None
+    """Unlabelled frames to record instead, failures included."""
+    noise: float = 0.0
+    """Deviation of the noise on the actions that show unlabelled frames, in action units."""
 
     def work(self) -> dict[str, Any]:
         """Record."""
         bundle = load_bundle(self.policy)
         target = parse_target(self.target, bundle.manifest.env_id)
         path = self.folder() / "dataset"
+        if self.frames is not None:
+            collect_frames(bundle, target, self.frames, self.seed, path, self.overwrite, self.noise)
+            say(f"{self.frames} unlabelled frames: {path}")
+            return {"dataset": path, "demonstrations": 0, "frames": self.frames}
         frames = collect(bundle, target, self.demos, self.seed, path, self.overwrite)
         say(f"{self.demos} demonstrations, {frames} frames: {path}")
         return {"dataset": path, "demonstrations": self.demos, "frames": frames}
@@ -45,11 +54,15 @@ class Adapt(Common):
     policy: Path = Path("runs/run/policy")
     """Bundle to adapt; it is never changed."""
     demos: str = "10"
-    """A LeRobot dataset with demonstrations of the target, or how many to record in a simulated one."""
+    """A LeRobot dataset with demonstrations of the target, or how many to record in a simulated one;
+    not looked at by a method that needs none."""
+    frames: str | None = None
+    """A LeRobot dataset of the target whose actions nobody vouches for, or how many frames the policy
+    is to record in a simulated one."""
     target: str = "workshop"
-    """Where they are recorded, if --demos is a number."""
+    """Where they are recorded, if only their number is given."""
     teacher: Path = Path("runs/run/teacher")
-    """Bundle of the expert that records them."""
+    """Bundle of the expert that records demonstrations."""
     method: str = "cotrain"
     """Transfer method; see `simreal methods`."""
     source: Path | None = None
@@ -57,26 +70,36 @@ class Adapt(Common):
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
-        method(self.method)
+        needs = method(self.method).needs
         bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
-        dataset = LeRobotDataset(self._demonstrations(bundle))
+        demonstrations = self._demonstrations(bundle) if "demonstrations" in needs else None
+        frames = self._frames(bundle) if "unlabelled frames" in needs else None
         started = time.perf_counter()
-        adapted = adapting.adapt(bundle, self.method, dataset, self.source, self.seed)
+        adapted = adapting.adapt(bundle, self.method, demonstrations, frames, self.source, self.seed)
         adapted.save(path, overwrite=self.overwrite)
         say(f"adapted bundle: {path}")
         seconds = time.perf_counter() - started
         return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3)}
 
-    def _demonstrations(self, bundle: PolicyBundle) -> Path:
-        """Return the dataset to adapt to, recorded now if only their number was given."""
+    def _demonstrations(self, bundle: PolicyBundle) -> LeRobotDataset:
+        """Return the demonstrations to adapt to, recorded now if only their number was given."""
         if not self.demos.isdecimal():
-            return Path(self.demos)
+            return LeRobotDataset(Path(self.demos))
         path = self.folder() / "dataset"
         target = parse_target(self.target, bundle.manifest.env_id)
         collect(load_bundle(self.teacher), target, int(self.demos), self.seed, path, self.overwrite)
-        return path
+        return LeRobotDataset(path)
+
+    def _frames(self, bundle: PolicyBundle) -> LeRobotDataset | None:
+        """Return the unlabelled frames, recorded now by the policy if only their number was given."""
+        if self.frames is None or not self.frames.isdecimal():
+            return None if self.frames is None else LeRobotDataset(Path(self.frames))
+        path = self.folder() / "frames"
+        target = parse_target(self.target, bundle.manifest.env_id)
+        collect_frames(bundle, target, int(self.frames), self.seed, path, self.overwrite)
+        return LeRobotDataset(path)
 
 
 @dataclass(frozen=True)
@@ -103,4 +126,4 @@ class Methods(Common):
             return
         for row in rows:
             needs, adapts = " + ".join(row["needs"]), row["adapts"]
-            print(f"{row['id']:<12} {row['setting']:<12} {needs:<30} {adapts:<18} {row['paper']}")
+            print(f"{row['id']:<16} {row['setting']:<15} {needs:<34} {adapts:<18} {row['paper']}")
