@@ -15,6 +15,7 @@ from envs.camera import stack
 from policies import Policy, PolicyConfig
 from simreal.data.batch import Batch
 from simreal.data.source import Frames, SourceData
+from simreal.pretrain.augment import Augment, augmented
 from simreal.rollout import Observation, Step, cached_env, rollout
 
 Packed = tuple[PolicyConfig, dict[str, NDArray[np.float32]]]
@@ -76,10 +77,12 @@ def _noisy(
     return np.clip(action + rng.normal(0, noise, action.shape), -1, 1).astype(np.float32)
 
 
-def compose_batch(folder: Path, count: int, domain: Domain, seed: int, size: int) -> Batch:
-    """Draw and compose one batch in a worker; `count` tells which state of the data to read."""
-    data = _opened(folder, count)
-    return data.batch(domain, np.random.default_rng(seed), size)
+def compose_batch(
+    folder: Path, count: int, domain: Domain, seed: int, size: int, augment: Augment = "domain"
+) -> Batch:
+    """Draw, compose and augment one batch in a worker; `count` tells which state of the data to read."""
+    rng = np.random.default_rng(seed)
+    return augmented(_opened(folder, count).batch(domain, rng, size), augment, rng)
 
 
 @functools.lru_cache(maxsize=1)
