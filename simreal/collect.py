@@ -59,7 +59,8 @@ def collect_frames(
     period = bundle.manifest.control_period_s
     first = seed_for(Purpose.UNLABELLED, seed)
     with progress("unlabelled frames", frames, "frames") as advance:
-        episodes = roam(env, bundle.policy, frames, first, period, noise, target.options, advance)
+        how: dict[str, Any] = {"noise": noise, "period_s": period, "options": target.options}
+        episodes = roam(env, bundle.policy, frames, first, **how, progress=advance)
         write_dataset(path, episodes, 1 / period, _names(env), overwrite)
 
 

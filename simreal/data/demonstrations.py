@@ -57,8 +57,9 @@ def roam(
     policy: Policy,
     frames: int,
     seed: int,
-    period_s: float,
+    *,
     noise: float = 0.0,
+    period_s: float = 0.05,
     options: dict[str, Any] | None = None,
     progress: Callable[[int], None] = lambda recorded: None,
 ) -> Iterator[Episode]:
@@ -69,8 +70,8 @@ def roam(
         policy: Acts; its actions are recorded as executed.
         frames: Frames wanted; the last episode is cut there.
         seed: The first episode's; following ones count up.
-        period_s: Between two actions, seconds.
         noise: Deviation of the noise on its actions, in action units: it then sees more than its own ways.
+        period_s: Between two actions, seconds.
         options: For `env.reset`.
         progress: Told the number of frames just recorded.
     """
