@@ -9,13 +9,17 @@ from simreal.transfer import (
     latent_search,
     meta_transfer,
     pixels,
+    reinforcement,
     residual,
     self_supervised,
     semi_supervised,
 )
-from simreal.transfer.base import UPDATES, Method, Problem, SourceAccess
+from simreal.transfer.base import UPDATES, EncoderMode, Method, Problem, SourceAccess
+from simreal.transfer.rewarded import RewardedSteps
 
-__all__ = ["METHODS", "UPDATES", "Method", "Problem", "SourceAccess", "method"]
+__all__ = [
+    "METHODS", "UPDATES", "EncoderMode", "Method", "Problem", "RewardedSteps", "SourceAccess", "method",
+]  # fmt: skip
 
 _FAMILIES: tuple[tuple[Method, ...], ...] = (
     fine_tuning.METHODS_OF_FAMILY,
@@ -28,6 +32,7 @@ _FAMILIES: tuple[tuple[Method, ...], ...] = (
     pixels.METHODS_OF_FAMILY,
     self_supervised.METHODS_OF_FAMILY,
     semi_supervised.METHODS_OF_FAMILY,
+    reinforcement.METHODS_OF_FAMILY,
 )  # fmt: skip
 METHODS: dict[str, Method] = {item.id: item for family in _FAMILIES for item in family}
 

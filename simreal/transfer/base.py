@@ -16,6 +16,7 @@ from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.learning import Learner, Losses
+from simreal.transfer.rewarded import RewardedSteps
 
 Need = Literal["source data", "demonstrations", "unlabelled frames", "rewarded steps"]
 Setting = Literal["inductive", "transductive", "unsupervised", "semi-supervised"]
@@ -26,6 +27,9 @@ _FLAGS: dict[Need, str] = {
     "rewarded steps": "--steps N",
 }
 Report = Callable[[Losses], None]
+EncoderMode = Literal["frozen", "slow", "free"]
+# Of reinforcement: the encoder's learning rate over the head's.
+ENCODER_RATES: dict[EncoderMode, float] = {"frozen": 0.0, "slow": 0.1, "free": 1.0}
 BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
@@ -90,6 +94,11 @@ class Problem:
     gripper: tuple[int, ...] = ()
     """Which elements of the proprioception are the gripper's position; all of it if nobody knows."""
 
+    rewarded: RewardedSteps | None = None
+    """Steps in the target that tell their reward."""
+    encoder: EncoderMode = "frozen"
+    """How reinforcement treats the encoder."""
+
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""
         return Policy.from_arrays(self.policy.config, self.policy.to_arrays()).train()
@@ -126,6 +135,7 @@ class Method:
             "demonstrations": problem.demonstrations,
             "source data": problem.source,
             "unlabelled frames": problem.frames,
+            "rewarded steps": problem.rewarded,
         }
         missing = [need for need in self.needs if given.get(need) is None]
         if missing:

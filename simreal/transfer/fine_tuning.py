@@ -16,56 +16,57 @@ _ALONE = 2 / 3
 L2_SP_PULL = 10.0
 
 
-def finetune(problem: Problem, report: Report, *, learning_rate: float = 2e-4) -> Policy:
+def finetune(
+    problem: Problem, report: Report, *, encoder: bool = True, learning_rate: float = 2e-4
+) -> Policy:
     r"""Minimize the imitation loss on the demonstrations, over encoder and head.
 
     .. math:: \min_{\theta, \phi} E_{(o, a) \sim D_T} \| h_\phi(f_\theta(o)) - a \|^2
 
     with :math:`o` an image (B, H, W, 3) and proprioception (B, P), :math:`a` (B, A), starting from
-    the source weights. Exists for shifts of perception that a few demonstrations show.
-    Yosinski et al. 2014, arXiv:1411.1792.
+    the source weights. Without `encoder` only the head learns. Exists for shifts of perception that a
+    few demonstrations show. Yosinski et al. 2014, arXiv:1411.1792.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(problem.updates, learning_rate))
-    return fit(learner, problem, report)
+    trainable = None if encoder else policy.head.parameters()
+    return fit(Learner(policy, LearnConfig(problem.updates, learning_rate), trainable), problem, report)
 
 
-def head_only(problem: Problem, report: Report, *, learning_rate: float = 1e-3) -> Policy:
+def head_only(
+    problem: Problem, report: Report, *, encoder: bool = False, learning_rate: float = 1e-3
+) -> Policy:
     r"""Minimize the same loss over the head alone; every encoder weight stays as it is, bit for bit.
 
     .. math:: \min_\phi E_{(o, a) \sim D_T} \| h_\phi(f_{\theta_S}(o)) - a \|^2
 
-    Exists for shifts of what an action does, such as its scale, where the features still hold.
-    Kumar et al. 2022, arXiv:2202.10054 (linear probing).
+    With `encoder` it would learn too. Exists for shifts of what an action does, such as its scale,
+    where the features still hold. Kumar et al. 2022, arXiv:2202.10054 (linear probing).
     """
-    policy = problem.copy_of_policy()
-    config = LearnConfig(problem.updates, learning_rate)
-    learner = Learner(policy, config, trainable=policy.head.parameters())
-    return fit(learner, problem, report)
+    return finetune(problem, report, encoder=encoder, learning_rate=learning_rate)
 
 
-def cotrain(problem: Problem, report: Report) -> Policy:
+def cotrain(problem: Problem, report: Report, *, share: float = 1 / 8, learning_rate: float = 2e-4) -> Policy:
     r"""Fine-tune on the target, then go on with one source frame to eight of the target.
 
     .. math:: \min_{\theta, \phi} \frac{8}{9} E_{D_T} \| h(f(o)) - a \|^2
               + \frac{1}{9} E_{D_S} \| h(f(o)) - a \|^2
 
     in the last third of the updates; before, :math:`D_T` alone. Source frames take a fresh appearance
-    each time. The source keeps the policy from forgetting what ten demonstrations do not show. Given
+    each time; `share` says how many there are to one of the target. The source keeps the policy from forgetting what ten demonstrations do not show. Given
     from the start, or in equal parts, it holds the policy to the source's camera instead: the few
     target frames are then learned as exceptions. Exists for shifts of the camera and of appearance
     where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(problem.updates, 5e-4))
+    learner = Learner(policy, LearnConfig(problem.updates, learning_rate))
     demonstrations, rng = problem.demonstrated(), problem.generator()
     assert problem.source is not None  # declared as needed
-    alone = round(_ALONE * learner.config.updates)
+    alone, beside = round(_ALONE * learner.config.updates), round(share * BATCH_SIZE)
     for update in range(learner.config.updates):
         batch = demonstrations.batch(rng, BATCH_SIZE)
-        if update >= alone:
+        if update >= alone and beside:
             # Without its goal positions: asked for, they too hold the features to the source's camera.
-            source = problem.source.batch(rng, BATCH_SIZE // 8)
+            source = problem.source.batch(rng, beside)
             batch = concatenate(batch, dataclasses.replace(source, auxiliary={}))
         report(learner.update(batch))
     return learner.averaged()

@@ -14,20 +14,13 @@ from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
 
 Change = Callable[[NDArray], NDArray]
+# A direction for each digit, well apart, and short enough to stay within [-1, 1] when turned.
+DIRECTIONS = np.random.default_rng(3).normal(size=(10, 3)).astype(np.float32)
+DIRECTIONS *= 0.7 / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
 def same(array: NDArray) -> NDArray:
     return array
-
-
-def rotation(seed: int) -> NDArray[np.float32]:
-    """Return an orthogonal matrix (3, 3)."""
-    return np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0].astype(np.float32)
-
-
-# A direction for each digit, well apart, and short enough to stay within [-1, 1] when turned.
-DIRECTIONS = np.random.default_rng(3).normal(size=(10, 3)).astype(np.float32)
-DIRECTIONS *= 0.7 / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -55,12 +48,12 @@ class DigitWorld:
         assert first + count <= 1400
         return self.frames(slice(first, first + count), pixel, action)
 
-
-def error(policy: Policy, data: TargetData) -> float:
-    """Return the mean squared error of the actions."""
-    with torch.inference_mode():
-        guess = policy(data.at(np.arange(len(data))).observation)
-    return float((guess - torch.from_numpy(data.actions)).square().mean())
+    def error(self, policy: Policy, pixel: Change = same, action: Change = same) -> float:
+        """Return the mean squared error of the actions on `test`."""
+        data = self.frames(self.test, pixel, action)
+        with torch.inference_mode():
+            guess = policy(data.at(np.arange(len(data))).observation)
+        return float((guess - torch.from_numpy(data.actions)).square().mean())
 
 
 @pytest.fixture(scope="session")
