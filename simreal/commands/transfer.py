@@ -13,8 +13,8 @@ from simreal.commands.common import Common
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
 from simreal.progress import say
-from simreal.targets import parse_target
-from simreal.transfer import METHODS, method
+from simreal.targets import check_spaces, parse_target
+from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,17 @@ class Adapt(Common):
     """A LeRobot dataset of the target whose actions nobody vouches for, or how many frames the policy
     is to record in a simulated one."""
     target: str = "workshop"
-    """Where they are recorded, if only their number is given."""
+    """Where they are recorded, if only their number is given, and rewarded steps are taken."""
     teacher: Path = Path("runs/run/teacher")
     """Bundle of the expert that records demonstrations."""
     method: str = "cotrain"
     """Transfer method; see `simreal methods`."""
     source: Path | None = None
     """Pretraining run whose source data a method needs."""
+    steps: int | None = None
+    """Rewarded steps in --target, for a method that needs them."""
+    encoder: EncoderMode = "frozen"
+    """How a method that learns from rewards treats the encoder."""
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
@@ -74,10 +78,15 @@ class Adapt(Common):
         bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
-        demonstrations = self._demonstrations(bundle) if "demonstrations" in needs else None
-        frames = self._frames(bundle) if "unlabelled frames" in needs else None
+        given = adapting.Given(
+            self._demonstrations(bundle) if "demonstrations" in needs else None,
+            self._frames(bundle) if "unlabelled frames" in needs else None,
+            self.source,
+            self._rewarded(bundle) if "rewarded steps" in needs else None,
+            self.encoder,
+        )
         started = time.perf_counter()
-        adapted = adapting.adapt(bundle, self.method, demonstrations, frames, self.source, self.seed)
+        adapted = adapting.adapt(bundle, self.method, given, self.seed)
         adapted.save(path, overwrite=self.overwrite)
         say(f"adapted bundle: {path}")
         seconds = time.perf_counter() - started
@@ -100,6 +109,14 @@ class Adapt(Common):
         target = parse_target(self.target, bundle.manifest.env_id)
         collect_frames(bundle, target, int(self.frames), self.seed, path, self.overwrite)
         return LeRobotDataset(path)
+
+    def _rewarded(self, bundle: PolicyBundle) -> RewardedSteps | None:
+        """Return the target that pays rewards, if steps in it are granted."""
+        if self.steps is None:
+            return None
+        target = parse_target(self.target, bundle.manifest.env_id)
+        check_spaces(target, bundle.manifest)
+        return RewardedSteps(target, self.steps)
 
 
 @dataclass(frozen=True)

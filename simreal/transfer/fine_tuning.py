@@ -52,8 +52,8 @@ def cotrain(problem: Problem, report: Report, *, share: float = 1 / 8, learning_
               + \frac{1}{9} E_{D_S} \| h(f(o)) - a \|^2
 
     in the last third of the updates; before, :math:`D_T` alone. Source frames take a fresh appearance
-    each time; `share` says how many there are to one of the target. The source keeps the policy from forgetting what ten demonstrations do not show. Given
-    from the start, or in equal parts, it holds the policy to the source's camera instead: the few
+    each time; `share` says how many there are to one of the target. The source keeps the policy from
+    forgetting what ten demonstrations do not show. Given from the start, or in equal parts, it holds the policy to the source's camera instead: the few
     target frames are then learned as exceptions. Exists for shifts of the camera and of appearance
     where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
     """
