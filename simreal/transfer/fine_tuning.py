@@ -53,9 +53,10 @@ def cotrain(problem: Problem, report: Report, *, share: float = 1 / 8, learning_
 
     in the last third of the updates; before, :math:`D_T` alone. Source frames take a fresh appearance
     each time; `share` says how many there are to one of the target. The source keeps the policy from
-    forgetting what ten demonstrations do not show. Given from the start, or in equal parts, it holds the policy to the source's camera instead: the few
-    target frames are then learned as exceptions. Exists for shifts of the camera and of appearance
-    where the source must not be forgotten. Maddukuri et al. 2025, arXiv:2503.24361.
+    forgetting what ten demonstrations do not show. Given from the start, or in equal parts, it holds
+    the policy to the source's camera instead: the few target frames are then learned as exceptions.
+    Exists for shifts of the camera and of appearance where the source must not be forgotten.
+    Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
     learner = Learner(policy, LearnConfig(problem.updates, learning_rate))

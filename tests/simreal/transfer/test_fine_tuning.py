@@ -23,12 +23,9 @@ def transposed(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(-1, 8, 8).transpose(0, 2, 1).reshape(-1, 64)
 
 
-def inverted(pixels: np.ndarray) -> np.ndarray:
-    return 1 - pixels
-
-
 def adapted(digits: Any, run: Run, count: int, updates: int = 300, **shift: Any) -> Policy:
-    problem = Problem(digits.policy, 0, digits.demonstrations(0, count, **shift), updates=updates)
+    demonstrations, source = digits.demonstrations(0, count, **shift), digits.frames(digits.source)
+    problem = Problem(digits.policy, 0, demonstrations, source, updates=updates)
     return run(problem, lambda losses: None)
 
 
@@ -54,10 +51,34 @@ def test_head_only_leaves_every_encoder_weight(digits: Any) -> None:
 
 
 @pytest.mark.parametrize("off", [False, True])
-def test_head_only_and_turned_actions(digits: Any, off: bool) -> None:
-    run = functools.partial(fine_tuning.head_only, encoder=off)
-    assert (digits.error(adapted(digits, run, 20, action=turned), action=turned) < 0.07) != off
+@pytest.mark.parametrize(
+    ("run", "switch", "rate"),
+    [
+        (fine_tuning.head_only, {"encoder": True}, 1e-3),
+        (fine_tuning.lp_ft, {"probing": 0.0}, 1e-3),
+        (fine_tuning.gradual_unfreeze, {"span": 0.0}, 2e-3),
+    ],
+)
+def test_a_few_frames_of_turned_actions(
+    digits: Any, run: Run, switch: dict[str, Any], rate: float, off: bool
+) -> None:
+    settings = {"learning_rate": rate} | (switch if off else {})
+    policy = adapted(digits, functools.partial(run, **settings), 20, action=turned)
+    assert (digits.error(policy, action=turned) < 0.07) != off
 
 
-if __name__ == "__main__":
-    pass
+@pytest.mark.parametrize("off", [False, True])
+def test_fine_tuning_and_transposed_images(digits: Any, off: bool) -> None:
+    run = functools.partial(fine_tuning.finetune, encoder=not off, learning_rate=2e-3)
+    assert (digits.error(adapted(digits, run, 200, pixel=transposed), pixel=transposed) < 0.09) != off
+
+
+@pytest.mark.parametrize("off", [False, True])
+@pytest.mark.parametrize(
+    ("run", "term"), [(fine_tuning.l2_sp, {"pull": 100.0}), (fine_tuning.cotrain, {"share": 0.5})]
+)
+def test_the_source_is_not_forgotten(digits: Any, run: Run, term: dict[str, Any], off: bool) -> None:
+    settings = {"learning_rate": 2e-3} | (dict.fromkeys(term, 0.0) if off else term)
+    policy = adapted(digits, functools.partial(run, **settings), 200, pixel=transposed)
+    assert digits.error(policy, pixel=transposed) < 0.6 * digits.error(digits.policy, pixel=transposed)
+    assert (digits.error(policy) < 0.05) != off
