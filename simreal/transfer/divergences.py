@@ -64,11 +64,23 @@ def rsd_loss(source: Tensor, target: Tensor, mismatch: float = 0.01) -> Tensor:
     carries the meaning in a regression; the second, with :math:`\lambda` = `mismatch`, keeps
     their main directions from changing places. Chen et al. 2021, PMLR 139:1749.
     """
+    source, target = _differentiable(source), _differentiable(target)
     basis_source = torch.linalg.svd(source.T.double(), full_matrices=False)[0]
     basis_target = torch.linalg.svd(target.T.double(), full_matrices=False)[0]
     left, cosine, right = torch.linalg.svd(basis_source.T @ basis_target)
     sine = (1 - cosine.square()).clamp_min(_SMALLEST).sqrt()
     return (sine.sum() + mismatch * torch.linalg.norm(left.abs() - right.T.abs())).float()
+
+
+def _differentiable(feature: Tensor) -> Tensor:
+    """Return the features; a gradient that is no number is dropped on its way back.
+
+    Singular vectors have no derivative where singular values meet, as they do in equal subspaces.
+    """
+    if feature.requires_grad:
+        feature = feature + 0
+        feature.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))
+    return feature
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:

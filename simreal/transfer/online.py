@@ -55,7 +55,7 @@ class OnlineAdapter:
         """Return the action in [-1, 1] for one observation."""
         if self._last is not None:
             before, action = self._last
-            self._seen.append((before["image"], observation["image"], action))
+            self.add(before["image"], observation["image"], action)
         action = self.policy.act(observation)
         self._last = (observation, action)
         return action
@@ -65,6 +65,10 @@ class OnlineAdapter:
         action = self.act(observation)
         self.learn()
         return action
+
+    def add(self, before: NDArray[np.uint8], after: NDArray[np.uint8], action: NDArray[np.float32]) -> None:
+        """Take a transition: images (H, W, C), and the action (A,) in [-1, 1] between them."""
+        self._seen.append((before, after, action))
 
     def learn(self) -> float | None:
         """Take one step on the last transitions; return its loss, or None before there are two."""

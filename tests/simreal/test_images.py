@@ -80,9 +80,11 @@ def test_convolutions_of_a_delta_and_of_nothing(pair) -> None:
     delta = torch.zeros(2, 3, 3, 3, 3)
     delta[:, range(3), range(3), 1, 1] = 1
     everything, nothing = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
-    torch.testing.assert_close(convolve(images, Convolutions(delta, nothing)), images)
+    torch.testing.assert_close(convolve(images, Convolutions(delta, nothing)), images, rtol=0, atol=1e-2)
     drawn = draw_convolutions(np.random.default_rng(0), 2, 3)
-    torch.testing.assert_close(convolve(images, Convolutions(drawn.kernels, everything)), images)
+    torch.testing.assert_close(
+        convolve(images, Convolutions(drawn.kernels, everything)), images, rtol=0, atol=1e-2
+    )
     assert not torch.allclose(convolve(images, drawn), images, atol=10)
 
 
@@ -92,7 +94,7 @@ def test_each_image_gets_a_convolution_of_its_own(pair) -> None:
     changed = convolve(twice, drawn)
     assert not torch.allclose(changed[0], changed[1])
     alone = Convolutions(drawn.kernels[1:], drawn.kept[1:])
-    torch.testing.assert_close(convolve(twice[1:], alone), changed[1:])
+    torch.testing.assert_close(convolve(twice[1:], alone), changed[1:], rtol=0, atol=1e-2)
     again = draw_convolutions(np.random.default_rng(0), 2, 3)
     assert torch.equal(again.kernels, drawn.kernels)
 

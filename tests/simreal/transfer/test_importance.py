@@ -18,7 +18,7 @@ from simreal.transfer.importance import (
 @pytest.fixture
 def samples() -> tuple[NDArray, NDArray]:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(80, 2)), 0.5 * rng.normal(size=(60, 2)) + 0.8
+    return rng.normal(size=(40, 2)), 0.5 * rng.normal(size=(30, 2)) + 0.8
 
 
 def test_kernel_equals_scikit_learn(samples) -> None:
@@ -35,7 +35,7 @@ def test_kmm_equals_skada(samples) -> None:
         slack = 0.2
         weights = kernel_mean_matching(kernel, toward, 5.0, slack, iterations=20_000)
         gamma = 1 / (2 * bandwidth**2)
-        adapter = KMMReweightAdapter(gamma=gamma, B=5.0, eps=slack, solver="scipy", tol=1e-12, max_iter=2000)
+        adapter = KMMReweightAdapter(gamma=gamma, B=5.0, eps=slack, solver="scipy", tol=1e-12, max_iter=1000)
         domains = np.r_[np.ones(len(source)), -2 * np.ones(len(target))]
         expected = adapter.fit(np.r_[source, target], sample_domain=domains).source_weights_
         values = [0.5 * w @ kernel @ w - toward @ w for w in (weights, expected)]
