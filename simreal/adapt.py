@@ -13,7 +13,7 @@ from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.progress import progress
-from simreal.transfer import EncoderMode, Problem, RewardedSteps, SourceAccess, method
+from simreal.transfer import UPDATES, EncoderMode, Problem, RewardedSteps, SourceAccess, method
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Given:
     rewarded: RewardedSteps | None = None
     encoder: EncoderMode = "frozen"
     """How reinforcement treats the encoder."""
+    updates: int = UPDATES
+    """Gradient updates."""
 
     def problem(self, bundle: PolicyBundle, seed: int) -> Problem:
         """Return the problem of adapting a bundle to what is given.
@@ -42,6 +44,7 @@ class Given:
             None if demonstrations is None else _demonstrated(bundle, demonstrations),
             None if self.source is None else open_source(self.source, bundle),
             None if frames is None else TargetData.of_episodes(_fitting_episodes(bundle, frames)),
+            updates=self.updates,
             gripper=gripper_columns(bundle.manifest),
             rewarded=self.rewarded,
             encoder=self.encoder,

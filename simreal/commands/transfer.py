@@ -12,6 +12,7 @@ from simreal.collect import collect, collect_frames
 from simreal.commands.common import Common
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
+from simreal.presets import PRESETS, Preset
 from simreal.progress import say
 from simreal.targets import check_spaces, parse_target
 from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
@@ -71,6 +72,8 @@ class Adapt(Common):
     """Rewarded steps in --target, for a method that needs them."""
     encoder: EncoderMode = "frozen"
     """How a method that learns from rewards treats the encoder."""
+    preset: Preset = "default"
+    """How many updates."""
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
@@ -84,6 +87,7 @@ class Adapt(Common):
             self.source,
             self._rewarded(bundle) if "rewarded steps" in needs else None,
             self.encoder,
+            PRESETS[self.preset].updates,
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
