@@ -1,7 +1,11 @@
 """A small imitation problem of real data: told the pixels of a digit, move in the digit's direction."""
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,3 +72,24 @@ def digits() -> DigitWorld:
     for _ in range(1500):
         learner.update(data.batch(rng, 64))
     return DigitWorld(learner.averaged(), pixels, actions)
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Any:
+    return load("pictures").make_pictures()
+
+
+@pytest.fixture(scope="session")
+def dots() -> Any:
+    return load("dots").make_dots()
+
+
+def load(name: str) -> Any:
+    """Return a module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

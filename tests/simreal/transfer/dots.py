@@ -1,4 +1,4 @@
-"""A world of two dots: bring the red one, the gripper, to the green one; the image alone shows the green one."""
+"""Two dots: bring the red one, the gripper, to the green one; only the image shows the green one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
