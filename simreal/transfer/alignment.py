@@ -21,6 +21,7 @@ from simreal.transfer.divergences import coral_loss, median_bandwidths, mmd_loss
 from simreal.transfer.loop import by_domain, fit_drawn, source_beside_frames
 
 _RATE = 1e-3
+_DIRECTIONS = 16  # of 64 or 128: what 64 frames tell of the features' subspace beyond these is chance
 
 
 def coral(problem: Problem, report: Report, weight: float = 10.0) -> Policy:
@@ -51,7 +52,7 @@ def mmd(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
     return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term])
 
 
-def rsd(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
+def rsd(problem: Problem, report: Report, weight: float = 0.01) -> Policy:
     r"""Align subspaces: d sums the sines of the principal angles (`divergences.rsd_loss`).
 
     Made for regression: it leaves the scale of the features alone. Exists for shifts that turn the
@@ -61,12 +62,12 @@ def rsd(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
 
     def term(seen: Seen) -> Tensor:
         source, target = _normalized_by_domain(seen)
-        return weight * rsd_loss(source, target)
+        return weight * rsd_loss(source, target, _DIRECTIONS)
 
     return fit_drawn(problem, report, source_beside_frames(problem), _RATE, [term])
 
 
-def dann(problem: Problem, report: Report, weight: float = 0.1) -> Policy:
+def dann(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
     r"""Align until a discriminator :math:`g` cannot tell the domains apart.
 
     .. math:: \min_{f, h} \max_g \; E_S \| h(f(o)) - a \|^2

@@ -53,20 +53,21 @@ def median_bandwidths(source: Tensor, target: Tensor) -> Tensor:
     return median * torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0])
 
 
-def rsd_loss(source: Tensor, target: Tensor, mismatch: float = 0.01) -> Tensor:
+def rsd_loss(source: Tensor, target: Tensor, directions: int | None = None, mismatch: float = 0.01) -> Tensor:
     r"""Return the representation subspace distance of features (B, F), as many of each.
 
     .. math:: \sum_i \sin \theta_i + \lambda \, \big\| |P_S| - |P_T| \big\|_F
 
-    with :math:`U_S^\top U_T = P_S \cos(\Theta) P_T^\top`, where the orthonormal columns of
-    :math:`U` (F, min(B, F)) span the features of a batch, in the order of their singular values. The
-    first term turns the subspaces towards each other and never touches the features' scale, which
-    carries the meaning in a regression; the second, with :math:`\lambda` = `mismatch`, keeps
-    their main directions from changing places. Chen et al. 2021, PMLR 139:1749.
+    with :math:`U_S^\top U_T = P_S \cos(\Theta) P_T^\top`, where the orthonormal columns of :math:`U` (F, k)
+    are the main directions of the features of a batch, in the order of their singular values. The first
+    term turns the subspaces towards each other and never touches the features' scale, which carries the
+    meaning in a regression; the second, with :math:`\lambda` = `mismatch`, keeps directions from changing
+    places. All min(B, F) `directions` count in the paper, Chen et al. 2021, PMLR 139:1749, where F is far
+    above B; where it is not, all of them span everything, and only the main ones can differ.
     """
     source, target = _differentiable(source), _differentiable(target)
-    basis_source = torch.linalg.svd(source.T.double(), full_matrices=False)[0]
-    basis_target = torch.linalg.svd(target.T.double(), full_matrices=False)[0]
+    basis_source = torch.linalg.svd(source.T.double(), full_matrices=False)[0][:, :directions]
+    basis_target = torch.linalg.svd(target.T.double(), full_matrices=False)[0][:, :directions]
     left, cosine, right = torch.linalg.svd(basis_source.T @ basis_target)
     sine = (1 - cosine.square()).clamp_min(_SMALLEST).sqrt()
     return (sine.sum() + mismatch * torch.linalg.norm(left.abs() - right.T.abs())).float()

@@ -10,7 +10,7 @@ import torch
 
 from policies import Policy
 from simreal.transfer import alignment
-from simreal.transfer.alignment import Discriminator, adversarial_term, reverse_gradient
+from simreal.transfer.alignment import reverse_gradient
 
 Run = Callable[..., Policy]
 

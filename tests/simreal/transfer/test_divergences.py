@@ -89,3 +89,11 @@ def test_normalized_features_keep_their_scale_whatever_the_encoder_does(features
     torch.testing.assert_close(
         shrunk[:3], normalized(0.01 * features[0][:3])
     )  # whatever else is in the batch
+
+
+def test_rsd_of_few_directions_sees_what_all_of_them_hide(features) -> None:
+    """As many samples as elements span everything; the main directions still differ."""
+    stretch = torch.linspace(1, 10, 24)
+    source, target = features[0] * stretch, features[1] * stretch.flip(0)
+    assert float(rsd_loss(source, target, mismatch=0.0)) < 0.1
+    assert float(rsd_loss(source, target, 4, mismatch=0.0)) > 2
