@@ -109,18 +109,36 @@ class SpatialSoftmax(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """What encoders share: the vectors, concatenated and normalized."""
+    """What encoders share: the vectors, concatenated and normalized, and the way to the feature.
+
+    First `perceive` looks at the image alone, then `combine` adds the vectors. What perception should
+    know without being told by the vectors, such as where the gripper is, is asked of it.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.names = tuple(name for name, _ in config.vectors)
         self.normalizer = VectorNormalizer(config.vector_size, config.vector_clip)
+        self.perception_size = 0
 
     def vectors(self, observation: Observation) -> list[Tensor]:
         """Return the normalized vectors, (B, vector_size) float32, in a list; empty without any."""
         if not self.names:
             return []
         return [self.normalizer(torch.cat([observation[name] for name in self.names], dim=1))]
+
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells, (B, perception_size); nothing without an image."""
+        first = next(iter(observation.values()))
+        return first.new_zeros((len(first), 0), dtype=torch.float32)
+
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) of what `perceive` told and of the vectors."""
+        raise NotImplementedError
+
+    def forward(self, observation: Observation) -> Tensor:
+        """Encode uint8 images (B, H, W, C), if it has them, and vectors (B, n) float32."""
+        return self.combine(self.perceive(observation), observation)
 
 
 class VisionEncoder(_Encoder):
@@ -144,14 +162,17 @@ class VisionEncoder(_Encoder):
         sizes = (2 * channels + config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
         self.norm = nn.LayerNorm(config.feature_size)
+        self.perception_size = 2 * channels
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode `image` uint8 (B, H, W, 3) and the vectors (B, n) float32."""
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells: keypoints (B, perception_size) of uint8 (B, H, W, C)."""
         # HWC seen as CHW is torch's channels_last, the fast layout on a CPU: nothing is copied.
         image = observation["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        points = self.keypoints(self.convolutions(image))
-        feature = self.trunk(torch.cat([points, *self.vectors(observation)], dim=1))
-        return self.norm(feature.float())
+        return self.keypoints(self.convolutions(image))
+
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32 of keypoints and vectors."""
+        return self.norm(self.trunk(torch.cat([perception, *self.vectors(observation)], dim=1)).float())
 
 
 class StateEncoder(_Encoder):
@@ -162,8 +183,8 @@ class StateEncoder(_Encoder):
         sizes = (config.vector_size, *config.hidden, config.feature_size)
         self.trunk = mlp(sizes, config.activation)
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode the vectors (B, n) float32."""
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32 of the vectors (B, n)."""
         return self.trunk(*self.vectors(observation)).float()
 
 
@@ -182,15 +203,17 @@ class NatureCnnEncoder(_Encoder):
             channels = outputs
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.image_feature = mlp(
-            (channels * height * width, config.feature_size - config.vector_size), "relu"
-        )
+        self.perception_size = config.feature_size - config.vector_size
+        self.image_feature = mlp((channels * height * width, self.perception_size), "relu")
 
-    def forward(self, observation: Observation) -> Tensor:
-        """Encode `image` uint8 (B, H, W, C) and the vectors (B, n) float32."""
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the image alone tells, (B, perception_size), of uint8 (B, H, W, C)."""
         image = observation["image"].permute(0, 3, 1, 2).float() / 255.0
-        feature = self.image_feature(self.convolutions(image)).float()
-        return torch.cat([feature, *self.vectors(observation)], dim=1)
+        return self.image_feature(self.convolutions(image)).float()
+
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, feature_size) float32: perception and vectors side by side."""
+        return torch.cat([perception, *self.vectors(observation)], dim=1)
 
 
 def mlp(sizes: tuple[int, ...], activation: Activation) -> nn.Sequential:

@@ -64,6 +64,14 @@ def policy_from_sb3(model: BaseAlgorithm, config: PolicyConfig) -> Policy:
     return policy.eval()
 
 
+def critic_encoders(model: BaseAlgorithm) -> list[nn.Module]:
+    """Return the encoders that a model's critics have apart from its actor's; empty if they share it."""
+    if not isinstance(model, SAC):
+        return []
+    critics: tuple[Any, ...] = (model.critic, model.critic_target)
+    return [critic.features_extractor.encoder for critic in critics]
+
+
 def _pairs(policy: Policy, model: BaseAlgorithm) -> list[tuple[nn.Module, nn.Module]]:
     """Pair our modules with SB3's: encoder, hidden layers, action layer.
 

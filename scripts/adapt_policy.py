@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from simreal.adapt import adapt
+from simreal.adapt import Given, adapt
 from simreal.bundles import load_bundle
 from simreal.collect import collect
 from simreal.data.lerobot_reader import LeRobotDataset
@@ -38,7 +38,8 @@ def main(options: Options) -> None:
     target = parse_target(options.target, source.manifest.env_id)
     demos = options.out / "dataset"
     collect(expert, target, sizes.demos, options.seed, demos, overwrite=True)
-    adapted = adapt(source, options.method, LeRobotDataset(demos), options.run, options.seed)
+    given = Given(demonstrations=LeRobotDataset(demos), source=options.run)
+    adapted = adapt(source, options.method, given, options.seed)
     adapted.save(options.out / "policy", overwrite=True)
     policies = {"zero-shot": source.policy, options.method: adapted.policy}
     rows = evaluate(policies, [target], sizes.evaluation_episodes, options.seed)

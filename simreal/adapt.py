@@ -1,51 +1,91 @@
 """`adapt`: bundle + target data + method -> adapted bundle."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policies import Policy, PolicyBundle
-from simreal.bundles import git_commit, source_domain
+from simreal.bundles import git_commit, gripper_columns, source_domain
 from simreal.check.verdict import Comparison
+from simreal.data.episodes import Episode
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.progress import progress
 from simreal.results import to_plain
-from simreal.transfer import Problem, SourceAccess, method
+from simreal.transfer import UPDATES, EncoderMode, Problem, RewardedSteps, SourceAccess, method
 
 
-def adapt(
-    bundle: PolicyBundle,
-    method_id: str,
-    dataset: LeRobotDataset,
-    source_run: Path | None,
-    seed: int,
-) -> PolicyBundle:
-    """Adapt a bundle to recorded demonstrations with a method.
+@dataclass(frozen=True)
+class Given:
+    """What a method is given of the target, and of the source."""
+
+    demonstrations: LeRobotDataset | None = None
+    frames: LeRobotDataset | None = None
+    """Unlabelled ones."""
+    source: Path | None = None
+    """The pretraining run whose source data may be used."""
+    rewarded: RewardedSteps | None = None
+    encoder: EncoderMode = "frozen"
+    """How reinforcement treats the encoder."""
+    updates: int = UPDATES
+    """Gradient updates."""
+
+    def problem(self, bundle: PolicyBundle, seed: int) -> Problem:
+        """Return the problem of adapting a bundle to what is given.
+
+        Raises:
+            SimrealError: if the data does not fit the bundle.
+        """
+        demonstrations, frames = self.demonstrations, self.frames
+        return Problem(
+            bundle.policy,
+            seed,
+            None if demonstrations is None else _demonstrated(bundle, demonstrations),
+            None if self.source is None else open_source(self.source, bundle),
+            None if frames is None else TargetData.of_episodes(_fitting_episodes(bundle, frames)),
+            updates=self.updates,
+            gripper=gripper_columns(bundle.manifest),
+            rewarded=self.rewarded,
+            encoder=self.encoder,
+        )
+
+    @property
+    def places(self) -> str:
+        """Return where the target was seen."""
+        datasets = (self.demonstrations, self.frames)
+        seen = [str(dataset.path) for dataset in datasets if dataset is not None]
+        return " and ".join(seen if self.rewarded is None else [*seen, self.rewarded.target.label])
+
+
+def adapt(bundle: PolicyBundle, method_id: str, given: Given, seed: int) -> PolicyBundle:
+    """Adapt a bundle to a target with a method.
 
     Raises:
         SimrealError: if the method lacks something, or the data does not fit the bundle.
     """
-    chosen = method(method_id)
-    access = None if source_run is None else open_source(source_run, bundle)
-    episodes = list(dataset)
-    _check_fit(bundle, dataset, episodes[0].images.shape[1:])
-    if not any(episode.success for episode in episodes):
-        raise SimrealError(f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate")
-    data = TargetData.of_episodes([episode for episode in episodes if episode.success])
-    problem = Problem(bundle.policy, seed, data, access)
-    with progress(f"adapt with {method_id}", problem.updates, "updates") as advance:
+    chosen, problem = method(method_id), given.problem(bundle, seed)
+    total, unit = problem.updates, "updates"
+    if "rewarded steps" in chosen.needs and problem.rewarded is not None:
+        total, unit = problem.rewarded.steps, "steps"
+    with progress(f"adapt with {method_id}", total, unit) as advance:
         policy = chosen.adapt(problem, lambda losses: advance(1))
-    return adapted_bundle(
-        bundle,
-        policy,
-        method_id,
-        str(dataset.path),
-        demonstrations=data.demonstrations,
-        frames=len(data),
-    )
+    return adapted_bundle(bundle, policy, method_id, given.places, **_used(problem))
+
+
+def _used(problem: Problem) -> dict[str, int]:
+    """Return what was used of the target."""
+    used: dict[str, int] = {}
+    if problem.demonstrations is not None:
+        used["demonstrations"] = problem.demonstrations.demonstrations
+        used["frames"] = len(problem.demonstrations)
+    if problem.frames is not None:
+        used["unlabelled_frames"] = len(problem.frames)
+    if problem.rewarded is not None:
+        used["rewarded_steps"] = problem.rewarded.used
+    return used
 
 
 def adapted_bundle(
@@ -56,6 +96,7 @@ def adapted_bundle(
     extra = {name: value for name, value in parent.manifest.extra.items() if name != "verdict"}
     manifest = dataclasses.replace(
         parent.manifest,
+        policy=policy.config,  # a method may have changed its shape
         parent=parent.weights_sha256,
         method=method_id,
         git_commit=git_commit(),
@@ -75,6 +116,19 @@ def open_source(run: Path, bundle: PolicyBundle) -> SourceAccess:
     """Return the source data of a pretraining run, in the domain it was made in."""
     data = SourceData.open(run / "source")
     return SourceAccess(data, source_domain(bundle))
+
+
+def _demonstrated(bundle: PolicyBundle, dataset: LeRobotDataset) -> TargetData:
+    episodes = _fitting_episodes(bundle, dataset)
+    if not any(episode.success for episode in episodes):
+        raise SimrealError(f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate")
+    return TargetData.of_episodes([episode for episode in episodes if episode.success])
+
+
+def _fitting_episodes(bundle: PolicyBundle, dataset: LeRobotDataset) -> list[Episode]:
+    episodes = list(dataset)
+    _check_fit(bundle, dataset, episodes[0].images.shape[1:])
+    return episodes
 
 
 def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset, image: tuple[int, ...]) -> None:

@@ -20,6 +20,8 @@ from policies import (
 from simreal.errors import SimrealError
 from simreal.foreign import control_period, half_range, is_ours
 
+_GRIPPER_POSITION = ("gripper_x_m", "gripper_y_m", "gripper_z_m")
+
 
 def describe(
     policy: Policy,
@@ -74,6 +76,12 @@ def source_domain(bundle: PolicyBundle) -> Domain:
     if not isinstance(plain, dict):
         raise SimrealError(f"bundle of {bundle.manifest.env_id}: extra.source: no source domain is recorded")
     return Domain.from_plain(plain)
+
+
+def gripper_columns(manifest: BundleManifest) -> tuple[int, ...]:
+    """Return which elements of the proprioception are the gripper's position; () if none is named so."""
+    order = next((spec.order for spec in manifest.observations if spec.name == "proprio"), ())
+    return tuple(index for index, name in enumerate(order) if name in _GRIPPER_POSITION)
 
 
 def git_commit() -> str | None:

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     CHECK_EVALUATION = 6
     APPEARANCE = 7
     TUNING = 8
+    UNLABELLED = 9
 
 
 def seed_for(purpose: Purpose, run: int, index: int = 0) -> int:

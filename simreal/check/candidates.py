@@ -8,7 +8,7 @@ import numpy as np
 from envs import Domain
 from policies import Policy, PolicyConfig
 from simreal.check import target_only
-from simreal.data.demonstrations import demonstrate
+from simreal.data.demonstrations import demonstrate, roam
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
@@ -36,6 +36,10 @@ class Shared:
     updates: int
     most_updates: int
     run_seed: int
+    frames: int = 0
+    """Unlabelled frames for each training seed, recorded by the source policy."""
+    gripper: tuple[int, ...] = ()
+    """Which elements of the proprioception are the gripper's position."""
 
 
 def train_and_run(
@@ -56,7 +60,9 @@ def train_and_run(
         access = None
         if shared.source_data is not None:
             access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
-        policy = method(name).adapt(Problem(source, training_seed, data, access, updates=shared.updates))
+        frames = unlabelled(shared, seed) if shared.frames else None
+        problem = Problem(source, training_seed, data, access, frames, shared.updates, shared.gripper)
+        policy = method(name).adapt(problem)
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
@@ -77,6 +83,15 @@ def demonstrations(shared: Shared, seed: int, purpose: Purpose) -> TargetData:
     first = seed_for(purpose, shared.run_seed, seed << 10)
     teacher = Policy.from_arrays(*shared.teacher)
     return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
+
+
+def unlabelled(shared: Shared, seed: int) -> TargetData:
+    """Let the source policy roam the target for the frames of a training seed: the same for every method."""
+    env, source = shared.target.open(), Policy.from_arrays(*shared.source_policy)
+    first = seed_for(Purpose.UNLABELLED, shared.run_seed, seed << 10)
+    return TargetData.of_episodes(
+        list(roam(env, source, shared.frames, first, options=shared.target.options))
+    )
 
 
 def copy_of(name: str) -> tuple[str, int]:

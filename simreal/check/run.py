@@ -53,6 +53,10 @@ class CheckRequest:
     most_updates: int
     """Most updates of target-only."""
     seed: int
+    frames: int = 0
+    """Unlabelled frames for each training seed, recorded by the source policy as it fails or succeeds."""
+    gripper: tuple[int, ...] = ()
+    """Which elements of the proprioception are the gripper's position."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def check(
         for item in comparisons
     ]
     tuning = len(_TUNING_SEEDS) * request.demos
-    budget = Budget(request.demos, frames, tuning_demonstrations=tuning)
+    budget = Budget(request.demos, frames, request.frames, tuning_demonstrations=tuning)
     target = request.target
     result = CheckResult(target.name, target.severity, request.seeds, budget, success, comparisons)
     return result, CheckDetails(tuned, sentences, adapted)
@@ -167,6 +171,8 @@ def _shared(request: CheckRequest) -> Shared:
     for name in request.methods:
         if "source data" in method(copy_of(name)[0]).needs and request.source_data is None:
             raise SimrealError(f"method {name!r} needs source data: give --source RUN")
+        if "unlabelled frames" in method(copy_of(name)[0]).needs and not request.frames:
+            raise SimrealError(f"method {name!r} needs unlabelled frames: give --frames N")
     return Shared(
         request.target,
         pack(request.source_policy),
@@ -178,6 +184,8 @@ def _shared(request: CheckRequest) -> Shared:
         request.updates,
         request.most_updates,
         request.seed,
+        request.frames,
+        request.gripper,
     )
 
 
@@ -188,7 +196,8 @@ def _settings(shared: Shared) -> dict[str, object]:
         "target": domain.to_plain() if domain else shared.target.env,
         "source_domain": shared.source_domain.to_plain(),
         "policies": [_digest(shared.source_policy), _digest(shared.teacher)],
-        "sizes": [shared.demos, shared.episodes, shared.updates, shared.most_updates, shared.run_seed],
+        "sizes": [shared.demos, shared.episodes, shared.updates, shared.most_updates, shared.run_seed]
+        + ([shared.frames] if shared.frames else []),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import envs
 from simreal import evaluate as evaluating
-from simreal.bundles import load_bundle, source_domain
+from simreal.bundles import gripper_columns, load_bundle, source_domain
 from simreal.check.run import CheckRequest, check
 from simreal.commands.common import Common
 from simreal.errors import at_least
@@ -64,6 +64,8 @@ class Check(Common):
     """How much work, where the following do not say."""
     demos: int | None = None
     """Demonstrations for each training seed."""
+    frames: int = 0
+    """Unlabelled frames for each training seed, for methods that need some."""
     seeds: int | None = None
     """Training seeds; a verdict needs six."""
     episodes: int | None = None
@@ -91,6 +93,8 @@ class Check(Common):
             updates=sizes.updates,
             most_updates=sizes.tuning_updates,
             seed=self.seed,
+            frames=self.frames,
+            gripper=gripper_columns(bundle.manifest),
         )
         result, details = check(request, self.folder() / "check.json", self.resume)
         for text in details.sentences:

@@ -11,6 +11,7 @@ from simreal.import_sb3 import import_policy
 from simreal.presets import PRESETS, Preset
 from simreal.pretrain import PretrainConfig
 from simreal.pretrain import run as pretrain
+from simreal.pretrain.augment import Augment
 from simreal.progress import say
 
 
@@ -39,6 +40,9 @@ class Pretrain(Common):
     """`distill`: PPO teacher, then a vision student; `rl`: PPO or SAC on the image itself."""
     algorithm: Literal["ppo", "sac"] = "ppo"
     """For `--recipe rl`."""
+    augment: Augment = "domain"
+    """For `--recipe distill`, what is done to images: `none` shows one appearance, `domain` the source
+    domain's, the others more than that."""
     preset: Preset = "default"
     """How much work."""
     resume: bool = False
@@ -48,7 +52,8 @@ class Pretrain(Common):
         """Pretrain."""
         sizes = PRESETS[self.preset]
         rl = dataclasses.replace(sizes.rl, algorithm=self.algorithm)
-        config = PretrainConfig(self.env, self.source, self.recipe, sizes.teacher, sizes.distill, rl)
+        distill = dataclasses.replace(sizes.distill, augment=self.augment)
+        config = PretrainConfig(self.env, self.source, self.recipe, sizes.teacher, distill, rl)
         if self.overwrite:
             main_job.clear(self.folder())
         result = pretrain(config, self.folder(), self.seed, self.resume)

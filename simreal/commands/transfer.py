@@ -8,31 +8,41 @@ from typing import Any
 from policies import PolicyBundle
 from simreal import adapt as adapting
 from simreal.bundles import load_bundle
-from simreal.collect import collect
+from simreal.collect import collect, collect_frames
 from simreal.commands.common import Common
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
+from simreal.presets import PRESETS, Preset
 from simreal.progress import say
-from simreal.targets import parse_target
-from simreal.transfer import METHODS, method
+from simreal.targets import check_spaces, parse_target
+from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
 
 
 @dataclass(frozen=True)
 class Collect(Common):
-    """Demonstrations from a target, as a LeRobot dataset v3.0 in OUT/dataset."""
+    """Demonstrations or unlabelled frames from a target, as a LeRobot dataset v3.0 in OUT/dataset."""
 
     policy: Path = Path("runs/run/teacher")
-    """Bundle of the expert; in a simulated target the teacher of a pretraining."""
+    """Bundle that acts: for demonstrations an expert, in a simulated target the teacher of a
+    pretraining; for unlabelled frames any policy, such as the one to adapt."""
     target: str = "workshop"
     """A domain, `domain@severity`, or a domain file."""
     demos: int = 10
     """Successful demonstrations to record."""
+    frames: int | None = None
+    """Unlabelled frames to record instead, failures included."""
+    noise: float = 0.0
+    """Deviation of the noise on the actions that show unlabelled frames, in action units."""
 
     def work(self) -> dict[str, Any]:
         """Record."""
         bundle = load_bundle(self.policy)
         target = parse_target(self.target, bundle.manifest.env_id)
         path = self.folder() / "dataset"
+        if self.frames is not None:
+            collect_frames(bundle, target, self.frames, self.seed, path, self.overwrite, self.noise)
+            say(f"{self.frames} unlabelled frames: {path}")
+            return {"dataset": path, "demonstrations": 0, "frames": self.frames}
         frames = collect(bundle, target, self.demos, self.seed, path, self.overwrite)
         say(f"{self.demos} demonstrations, {frames} frames: {path}")
         return {"dataset": path, "demonstrations": self.demos, "frames": frames}
@@ -45,39 +55,74 @@ class Adapt(Common):
     policy: Path = Path("runs/run/policy")
     """Bundle to adapt; it is never changed."""
     demos: str = "10"
-    """A LeRobot dataset with demonstrations of the target, or how many to record in a simulated one."""
+    """A LeRobot dataset with demonstrations of the target, or how many to record in a simulated one;
+    not looked at by a method that needs none."""
+    frames: str | None = None
+    """A LeRobot dataset of the target whose actions nobody vouches for, or how many frames the policy
+    is to record in a simulated one."""
     target: str = "workshop"
-    """Where they are recorded, if --demos is a number."""
+    """Where they are recorded, if only their number is given, and rewarded steps are taken."""
     teacher: Path = Path("runs/run/teacher")
-    """Bundle of the expert that records them."""
+    """Bundle of the expert that records demonstrations."""
     method: str = "cotrain"
     """Transfer method; see `simreal methods`."""
     source: Path | None = None
     """Pretraining run whose source data a method needs."""
+    steps: int | None = None
+    """Rewarded steps in --target, for a method that needs them."""
+    encoder: EncoderMode = "frozen"
+    """How a method that learns from rewards treats the encoder."""
+    preset: Preset = "default"
+    """How many updates."""
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
-        if "source data" in method(self.method).needs and self.source is None:
+        needs = method(self.method).needs
+        if "source data" in needs and self.source is None:
             raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
         bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
-        dataset = LeRobotDataset(self._demonstrations(bundle))
+        given = adapting.Given(
+            self._demonstrations(bundle) if "demonstrations" in needs else None,
+            self._frames(bundle) if "unlabelled frames" in needs else None,
+            self.source,
+            self._rewarded(bundle) if "rewarded steps" in needs else None,
+            self.encoder,
+            PRESETS[self.preset].updates,
+        )
         started = time.perf_counter()
-        adapted = adapting.adapt(bundle, self.method, dataset, self.source, self.seed)
+        adapted = adapting.adapt(bundle, self.method, given, self.seed)
         adapted.save(path, overwrite=self.overwrite)
         say(f"adapted bundle: {path}")
         seconds = time.perf_counter() - started
         return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3)}
 
-    def _demonstrations(self, bundle: PolicyBundle) -> Path:
-        """Return the dataset to adapt to, recorded now if only their number was given."""
+    def _demonstrations(self, bundle: PolicyBundle) -> LeRobotDataset:
+        """Return the demonstrations to adapt to, recorded now if only their number was given."""
         if not self.demos.isdecimal():
-            return Path(self.demos)
+            return LeRobotDataset(Path(self.demos))
         path = self.folder() / "dataset"
         target = parse_target(self.target, bundle.manifest.env_id)
         collect(load_bundle(self.teacher), target, int(self.demos), self.seed, path, self.overwrite)
-        return path
+        return LeRobotDataset(path)
+
+    def _frames(self, bundle: PolicyBundle) -> LeRobotDataset | None:
+        """Return the unlabelled frames, recorded now by the policy if only their number was given."""
+        if self.frames is None or not self.frames.isdecimal():
+            return None if self.frames is None else LeRobotDataset(Path(self.frames))
+        path = self.folder() / "frames"
+        target = parse_target(self.target, bundle.manifest.env_id)
+        collect_frames(bundle, target, int(self.frames), self.seed, path, self.overwrite)
+        return LeRobotDataset(path)
+
+    def _rewarded(self, bundle: PolicyBundle) -> RewardedSteps | None:
+        """Return the target that pays rewards, if steps in it are granted."""
+        if self.steps is None:
+            return None
+        target = parse_target(self.target, bundle.manifest.env_id)
+        check_spaces(target, bundle.manifest)
+        return RewardedSteps(target, self.steps)
 
 
 @dataclass(frozen=True)
@@ -104,4 +149,4 @@ class Methods(Common):
             return
         for row in rows:
             needs, adapts = " + ".join(row["needs"]), row["adapts"]
-            print(f"{row['id']:<12} {row['setting']:<12} {needs:<30} {adapts:<18} {row['paper']}")
+            print(f"{row['id']:<16} {row['setting']:<15} {needs:<34} {adapts:<18} {row['paper']}")

@@ -1,5 +1,6 @@
 """`Batch`: what one gradient step sees."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -13,12 +14,17 @@ class Batch:
     observation: dict[str, Tensor]
     """`image` uint8 (B, H, W, 3) and `proprio` float32 (B, P)."""
     action: Tensor
-    """float32 (B, A), in [-1, 1]."""
+    """float32 (B, A), in [-1, 1]; a row nobody knows is NaN: it teaches no action."""
     auxiliary: dict[str, Tensor]
     """Labels for auxiliary heads, float32 (B, n); a row nobody knows is NaN."""
 
     def __len__(self) -> int:
         return len(self.action)
+
+
+def unlabelled(batch: Batch) -> Batch:
+    """Return the observations alone: no action, nothing else that is known."""
+    return dataclasses.replace(batch, action=torch.full_like(batch.action, torch.nan), auxiliary={})
 
 
 def concatenate(labelled: Batch, other: Batch) -> Batch:

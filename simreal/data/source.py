@@ -3,6 +3,7 @@
 Layers, not images: every batch gets a fresh appearance. An internal cache, not an exchange format.
 """
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,11 @@ from envs.camera import Layers
 from simreal.data.batch import Batch
 from simreal.errors import SimrealError
 
-_COLUMNS = ("shade", "segment", "depth", "camera", "proprio", "action", "goal_position")
+# The actions are what the teacher would do; `executed` is what was done.
+_COLUMNS = (
+    *("shade", "segment", "depth", "camera"),
+    *("proprio", "action", "goal_position", "executed", "episode"),
+)
 # The goal's position is learned in decimetres about the middle of the table: values near 1.
 GOAL_CENTRE_M = np.array([0.5, 0.0, 0.05], np.float32)
 GOAL_SCALE_M = 0.1
@@ -92,13 +97,23 @@ class SourceData:
         return self.compose(indices, domain, rng)
 
     def episodes(self) -> list[NDArray[np.int64]]:
-        """Return the indices of the frames of each episode, in order of time.
+        """Return the indices of the frames of each episode, in order of time."""
+        episode = self._arrays["episode"][: self.count]
+        return np.split(np.arange(self.count), np.flatnonzero(episode[1:] != episode[:-1]) + 1)
 
-        Goal and camera are drawn at a reset and stay for the episode.
+    def pairs(self, domain: Domain, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
+        """Draw pairs of a frame and the one after it, in one appearance.
+
+        What was done in between is the first ones' auxiliary label `executed`.
         """
-        drawn = np.hstack([self._arrays[name][: self.count] for name in ("goal_position", "camera")])
-        starts = np.flatnonzero(np.any(drawn[1:] != drawn[:-1], axis=1)) + 1
-        return np.split(np.arange(self.count), starts)
+        episode = self._arrays["episode"][: self.count]
+        (firsts,) = np.nonzero(episode[:-1] == episode[1:])
+        picked = np.sort(firsts[rng.integers(len(firsts), size=size)])
+        columns = domain.sample_columns(rng, size)
+        first = self._batch(picked, columns, rng)
+        executed = {"executed": torch.from_numpy(self._arrays["executed"][picked])}
+        following = self._batch(picked + 1, columns, rng)
+        return dataclasses.replace(first, auxiliary=first.auxiliary | executed), following
 
     def compose(
         self,
@@ -115,10 +130,15 @@ class SourceData:
             rng: The only source of randomness.
             shared: (N,) numbers from 0; frames of one number get one appearance, as in an episode.
         """
-        layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
         columns = domain.sample_columns(rng, len(indices) if shared is None else int(shared.max()) + 1)
         if shared is not None:
             columns = {name: column[shared] for name, column in columns.items()}
+        return self._batch(indices, columns, rng)
+
+    def _batch(
+        self, indices: NDArray[np.int64], columns: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> Batch:
+        layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
         image = compose(layers, Appearance(columns, noise_offsets(rng, len(indices))))
         proprio = torch.from_numpy(self._arrays["proprio"][indices])
         goal = (self._arrays["goal_position"][indices] - GOAL_CENTRE_M) / GOAL_SCALE_M

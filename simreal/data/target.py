@@ -1,5 +1,6 @@
 """`TargetData`: what a method may see of the target, drawn as batches."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,14 @@ from simreal.errors import SimrealError
 
 @dataclass(frozen=True, eq=False)
 class TargetData:
-    """Frames of demonstrations: RGB, proprioception and actions, nothing else."""
+    """Frames of the target: RGB, proprioception and actions, nothing else."""
 
     images: NDArray[np.uint8]
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
+    """(N, A): what was done; in a demonstration that was right."""
     episode: NDArray[np.int64]
-    """(N,): which demonstration a frame belongs to, counted from 0."""
+    """(N,): which episode a frame belongs to, counted from 0; the frames of one lie in order."""
 
     @property
     def demonstrations(self) -> int:
@@ -54,6 +56,21 @@ class TargetData:
         """Draw `size` frames with replacement, lightly jittered in light and noise."""
         return self.at(rng.integers(len(self), size=size), rng)
 
+    def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
+        """Draw `size` pairs of a frame and the one after it.
+
+        What was done in between is the first ones' auxiliary label `executed`.
+
+        Raises:
+            SimrealError: if no frame follows another.
+        """
+        (firsts,) = np.nonzero(self.episode[:-1] == self.episode[1:])
+        if not len(firsts):
+            raise SimrealError("no two frames follow each other: inverse dynamics needs whole episodes")
+        picked = firsts[rng.integers(len(firsts), size=size)]
+        first = self.at(picked, rng)
+        return dataclasses.replace(first, auxiliary={"executed": first.action}), self.at(picked + 1, rng)
+
     def at(self, indices: NDArray[np.int64], rng: np.random.Generator | None = None) -> Batch:
         """Return the frames at `indices`; jittered if there is a generator."""
         images = torch.from_numpy(self.images[indices])
@@ -68,7 +85,7 @@ class TargetData:
 
 def _jittered(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Vary gain per channel by 10% and add up to 3% of noise: cheap, and shifts nothing."""
-    gain = torch.from_numpy(rng.uniform(0.9, 1.1, (len(images), 1, 1, 3)).astype(np.float32))
+    gain = torch.from_numpy(rng.uniform(0.9, 1.1, (len(images), 1, 1, images.shape[-1])).astype(np.float32))
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 31)))
     noise = torch.randn(images.shape, generator=generator)
     strength = torch.from_numpy(rng.uniform(0, 8, (len(images), 1, 1, 1)).astype(np.float32))

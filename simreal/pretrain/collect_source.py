@@ -1,6 +1,7 @@
 """Source data: workers roll the teacher, or the student under its eyes, and keep what they saw."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from envs.camera import stack
 from policies import Policy, PolicyConfig
 from simreal.data.batch import Batch
 from simreal.data.source import Frames, SourceData
-from simreal.rollout import Observation, cached_env, rollout
+from simreal.pretrain.augment import Augment, augmented
+from simreal.rollout import Observation, Step, cached_env, rollout
 
 Packed = tuple[PolicyConfig, dict[str, NDArray[np.float32]]]
 
@@ -42,35 +44,30 @@ def collect_frames(job: CollectJob) -> Frames:
     student = None if job.student is None else Policy.from_arrays(*job.student)
     rng = np.random.default_rng(job.first_seed)
     layers: list[Any] = []
-    columns: dict[str, list[NDArray[Any]]] = {
-        "proprio": [],
-        "action": [],
-        "goal_position": [],
-    }
+    columns: defaultdict[str, list[NDArray[Any]]] = defaultdict(list)
+    seed = job.first_seed
 
-    def keep(observation: Observation) -> None:
+    def before(observation: Observation) -> None:
         layers.append(world.render_layers())  # type: ignore[attr-defined]
         columns["proprio"].append(observation["proprio"])
         columns["action"].append(teacher.act(observation))
         columns["goal_position"].append(observation["privileged"][:3])
+        columns["episode"].append(np.asarray(seed))
 
-    episode = 0
+    def after(step: Step) -> None:
+        columns["executed"].append(step.action)
+
     while len(layers) < job.frames:
         act: Callable[[Observation], NDArray[np.float32]] = (
             student.act
             if student is not None and rng.random() < 0.8
             else functools.partial(_noisy, teacher, job.noise, rng)
         )
-        options = {"domain": job.domain}
-        rollout(env, act, job.first_seed + episode, before=keep, options=options)
-        episode += 1
+        rollout(env, act, seed, before=before, after=after, options={"domain": job.domain})
+        seed += 1
     batch = stack(layers[: job.frames])
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.stack(values[: job.frames]) for name, values in columns.items()
-    }
-    for name in ("shade", "segment", "depth", "camera"):
-        arrays[name] = getattr(batch, name)
-    return Frames(arrays)
+    rendered = {name: getattr(batch, name) for name in ("shade", "segment", "depth", "camera")}
+    return Frames(rendered | {name: np.stack(values[: job.frames]) for name, values in columns.items()})
 
 
 def _noisy(
@@ -80,10 +77,12 @@ def _noisy(
     return np.clip(action + rng.normal(0, noise, action.shape), -1, 1).astype(np.float32)
 
 
-def compose_batch(folder: Path, count: int, domain: Domain, seed: int, size: int) -> Batch:
-    """Draw and compose one batch in a worker; `count` tells which state of the data to read."""
-    data = _opened(folder, count)
-    return data.batch(domain, np.random.default_rng(seed), size)
+def compose_batch(
+    folder: Path, count: int, domain: Domain, seed: int, size: int, augment: Augment = "domain"
+) -> Batch:
+    """Draw, compose and augment one batch in a worker; `count` tells which state of the data to read."""
+    rng = np.random.default_rng(seed)
+    return augmented(_opened(folder, count).batch(domain, rng, size), augment, rng)
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from simreal.data.source import SourceData
 from simreal.evaluate import Packed, pack
 from simreal.learning import LearnConfig, Learner
 from simreal.pretrain.architecture import student_config
+from simreal.pretrain.augment import AUGMENTATIONS, Augment, seen_domain, terms
 from simreal.pretrain.collect_source import CollectJob, collect_frames, compose_batch
 from simreal.progress import progress
 from simreal.rollout import cached_env
@@ -42,10 +43,14 @@ class DistillConfig:
     """Deviation of the noise on the teacher's actions, in action units."""
     checkpoint_every: int = 400
     """Updates between two checkpoints."""
+    augment: Augment = "domain"
+    """What is done to the images; see `simreal.pretrain.augment`."""
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.updates) or not self.frames:
             raise ValueError(f"frames {self.frames} and updates {self.updates} need one entry for each round")
+        if self.augment not in AUGMENTATIONS:
+            raise ValueError(f"augment {self.augment!r} is not one of {', '.join(AUGMENTATIONS)}")
 
 
 class Distillation:
@@ -62,11 +67,12 @@ class Distillation:
     ) -> None:
         torch.manual_seed(seed)
         self.config, self.folder, self.seed = config, folder, seed
-        self._env_id, self._domain, self._teacher = env_id, domain, pack(teacher)
+        self._env_id, self._domain = env_id, seen_domain(domain, config.augment)
+        self._teacher = pack(teacher)
         self._data: SourceData | None = None
         learn = LearnConfig(sum(config.updates), config.learning_rate, warmup=50, average=0.995)
         student = student_config(cached_env(env_id, image=True, privileged=True))
-        self.learner = Learner(Policy(student), learn)
+        self.learner = Learner(Policy(student), learn, terms=terms(config.augment))
         self.round = 0
 
     def resume(self) -> bool:
@@ -144,8 +150,9 @@ class Distillation:
         for index in range(first, end + _AHEAD):
             if index < end:
                 seed = seed_for(Purpose.APPEARANCE, self.seed, index)
-                arguments = (self._data.folder, self._data.count, self._domain, seed)
-                pending.append(workers.submit(compose_batch, *arguments, self.config.batch_size))
+                data, config = self._data, self.config
+                arguments = (data.folder, data.count, self._domain, seed, config.batch_size, config.augment)
+                pending.append(workers.submit(compose_batch, *arguments))
             if (index >= first + _AHEAD or index >= end) and pending:
                 yield pending.popleft().result()
 

@@ -14,6 +14,7 @@ from policies import Policy, PolicyBundle
 from simreal.bundles import describe, load_bundle
 from simreal.errors import SimrealError
 from simreal.files import write_json
+from simreal.pretrain.augment import seen_domain
 from simreal.pretrain.distill import Distillation, DistillConfig
 from simreal.pretrain.reinforce import ReinforceConfig, reinforce
 from simreal.pretrain.teacher import TeacherConfig, train_teacher
@@ -58,6 +59,8 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
     """
     started = time.perf_counter()
     domain = load_named(config.source)
+    if config.recipe == "distill":
+        domain = seen_domain(domain, config.distill.augment)
     _claim(config, out, seed, resume)
 
     def keep(policy: Policy) -> None:

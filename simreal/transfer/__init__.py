@@ -1,28 +1,40 @@
 """The transfer layer: one family of methods a file, all behind `METHODS`."""
 
 from simreal.errors import SimrealError, nearest
-from simreal.transfer import fine_tuning
-from simreal.transfer.base import UPDATES, Method, Problem, SourceAccess
+from simreal.transfer import (
+    alignment,
+    bayes_head,
+    fine_tuning,
+    instances,
+    latent_search,
+    meta_transfer,
+    pixels,
+    reinforcement,
+    residual,
+    self_supervised,
+    semi_supervised,
+)
+from simreal.transfer.base import UPDATES, EncoderMode, Method, Problem, SourceAccess
+from simreal.transfer.rewarded import RewardedSteps
 
-__all__ = ["METHODS", "UPDATES", "Method", "Problem", "SourceAccess", "method"]
+__all__ = [
+    "METHODS", "UPDATES", "EncoderMode", "Method", "Problem", "RewardedSteps", "SourceAccess", "method",
+]  # fmt: skip
 
-METHODS: dict[str, Method] = {
-    item.id: item
-    for item in (
-        Method(
-            "head-only", "fine-tuning", "inductive", ("demonstrations",), "head",
-            "Kumar et al. 2022, arXiv:2202.10054", fine_tuning.head_only,
-        ),
-        Method(
-            "finetune", "fine-tuning", "inductive", ("demonstrations",), "encoder and head",
-            "Yosinski et al. 2014, arXiv:1411.1792", fine_tuning.finetune,
-        ),
-        Method(
-            "cotrain", "fine-tuning", "inductive", ("demonstrations", "source data"),
-            "encoder and head", "Maddukuri et al. 2025, arXiv:2503.24361", fine_tuning.cotrain,
-        ),
-    )
-}  # fmt: skip
+_FAMILIES: tuple[tuple[Method, ...], ...] = (
+    fine_tuning.METHODS_OF_FAMILY,
+    residual.METHODS_OF_FAMILY,
+    meta_transfer.METHODS_OF_FAMILY,
+    bayes_head.METHODS_OF_FAMILY,
+    latent_search.METHODS_OF_FAMILY,
+    alignment.METHODS_OF_FAMILY,
+    instances.METHODS_OF_FAMILY,
+    pixels.METHODS_OF_FAMILY,
+    self_supervised.METHODS_OF_FAMILY,
+    semi_supervised.METHODS_OF_FAMILY,
+    reinforcement.METHODS_OF_FAMILY,
+)  # fmt: skip
+METHODS: dict[str, Method] = {item.id: item for family in _FAMILIES for item in family}
 
 
 def method(name: str) -> Method:

@@ -10,6 +10,7 @@ import pytest
 
 from policies import PolicyBundle
 from simreal.cli import main
+from simreal.data.lerobot_reader import LeRobotDataset
 
 SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
 
@@ -63,6 +64,22 @@ def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
     assert main(["evaluate", *policy, *quiet, str(tmp_path / "e")]) == 0
     rows = result(tmp_path / "e")["evaluation"]
     assert [(row["domain"], row["severity"]) for row in rows] == [("nominal", 0), ("blur", 2)]
+
+
+def test_unlabelled_frames(smoke_run: Path, tmp_path: Path) -> None:
+    quiet, bundle = ["--quiet", "--out"], ["--policy", str(smoke_run / "policy")]
+    roam = ["collect", *bundle, "--target", "low-light@5", "--frames", "90", "--noise", "0.1"]
+    assert main([*roam, *quiet, str(tmp_path / "c")]) == 0
+    dataset = LeRobotDataset(tmp_path / "c" / "dataset")
+    assert sum(dataset.lengths) == 90
+    assert not all(episode.success for episode in dataset)  # nobody sorts out failures
+    frames = ["--frames", str(dataset.path), "--source", str(smoke_run), "--preset", "smoke"]
+    for method in ("mmd", "inverse-dynamics"):
+        out = tmp_path / method
+        assert main(["adapt", *bundle, *frames, "--method", method, *quiet, str(out)]) == 0
+        manifest = PolicyBundle.load(out / "policy").manifest
+        assert manifest.extra["used"] == {"unlabelled_frames": 90}
+    assert main(["adapt", *bundle, "--method", "mmd", *quiet, str(tmp_path / "n")]) == 2
 
 
 @pytest.mark.parametrize(

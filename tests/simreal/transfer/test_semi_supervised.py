@@ -1,0 +1,57 @@
+"""A few demonstrations and many frames: what the frames add, and nothing when they are switched off."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simreal.transfer import fine_tuning, semi_supervised
+
+
+def quiet(losses: object) -> None:
+    pass
+
+
+def varied(images: np.ndarray) -> np.ndarray:
+    """Another contrast and light for each image."""
+    rng = np.random.default_rng(len(images))
+    shape = (len(images), 1, 1, 1)
+    return rng.uniform(20, 120, shape) + rng.uniform(0.2, 0.6, shape) * images
+
+
+def fading(images: np.ndarray) -> np.ndarray:
+    """From full contrast, at the first image, to a fifth of it."""
+    share = np.linspace(1, 0.2, len(images))[:, None, None, None]
+    return 100 * (1 - share) + share * images
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(
+    ("run", "change", "off"),
+    [
+        (semi_supervised.consistency, varied, {"weight": 0.0}),
+        (semi_supervised.pseudo_label, fading, {"kept": 0.0}),
+    ],
+)
+def test_frames_add_to_demonstrations(pictures: Any, run: Any, change: Any, off: Any, on: bool) -> None:
+    """Demonstrations are ten frames, of the mild end where there is one; frames are 400."""
+    problem = pictures.problem(change)
+    demonstrations = pictures.frames(slice(1000, 1400), change).only(np.arange(10))
+    problem = pictures.problem(change, demonstrations)
+    tuned = pictures.error(fine_tuning.finetune(problem, quiet), change)
+    run = run if on else functools.partial(run, **off)
+    after = pictures.error(run(problem, quiet), change)
+    assert (after < 0.8 * tuned) == on, f"{tuned:.3f} with demonstrations alone, {after:.3f} with frames"
+
+
+def test_pseudo_labels_are_those_that_views_agree_on(pictures: Any) -> None:
+    rng = np.random.default_rng(0)
+    frames = pictures.frames(slice(1000, 1100))
+    found = semi_supervised.self_labelled(pictures.policy, frames, rng, 0.5)
+    assert len(found) == 50
+    right = pictures.actions[1000:1100][found.episode]
+    kept = np.square(found.actions - right).mean()
+    everything = semi_supervised.self_labelled(pictures.policy, frames, rng, 1.0)
+    assert kept < 0.8 * np.square(everything.actions - pictures.actions[1000:1100]).mean()
+    assert len(semi_supervised.self_labelled(pictures.policy, frames, rng, 0.0)) == 0
