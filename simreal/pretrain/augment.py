@@ -85,7 +85,7 @@ def _textures(rng: np.random.Generator, count: int, height: int, width: int) -> 
     found = np.empty((count, height, width, 3), np.uint8)
     for index in range(count):
         pattern = texture(str(rng.choice(TEXTURES)))
-        pattern = np.roll(np.rot90(pattern, rng.integers(4)), rng.integers(len(pattern), size=2), (0, 1))
+        pattern = np.roll(np.rot90(pattern, int(rng.integers(4))), rng.integers(len(pattern), size=2), (0, 1))
         side = int(rng.integers(len(pattern) // 4, len(pattern) + 1))
         part = cv2.resize(pattern[:side, :side], (width, height), interpolation=cv2.INTER_AREA)
         colour = rng.uniform(0.5, 1.5, 3)

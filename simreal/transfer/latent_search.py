@@ -1,5 +1,7 @@
 """Latent search: an encoder conditioned on a few numbers, and the numbers found for the target."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -53,10 +55,37 @@ class ConditionedEncoder(nn.Module):
             for name, weight in self.base.named_parameters()
         }
 
+    def perceive(self, observation: Observation) -> Tensor:
+        """Return what the images alone tell; of observations of one domain, described by `domain` (1, D)."""
+        return self._at(observation, "perceive", _without_domain(observation))
+
+    def combine(self, perception: Tensor, observation: Observation) -> Tensor:
+        """Return the feature (B, F)."""
+        return self._at(observation, "combine", perception, _without_domain(observation))
+
     def forward(self, observation: Observation) -> Tensor:
-        """Return the feature (B, F) of observations of one domain, described by `domain` (1, D)."""
-        seen = {name: value for name, value in observation.items() if name != _DOMAIN}
-        return functional_call(self.base, self.weights(self.latent(observation[_DOMAIN][0])), (seen,))
+        """Return the feature (B, F)."""
+        return self.combine(self.perceive(observation), observation)
+
+    def _at(self, observation: Observation, part: str, *inputs: Any) -> Tensor:
+        weights = self.weights(self.latent(observation[_DOMAIN][0]))
+        held = {f"encoder.{name}": weight for name, weight in weights.items()}
+        return functional_call(_Part(self.base, part), held, inputs)
+
+
+class _Part(nn.Module):
+    """One method of an encoder as a module's `forward`, which is what `functional_call` calls."""
+
+    def __init__(self, encoder: nn.Module, part: str) -> None:
+        super().__init__()
+        self.encoder, self._part = encoder, part
+
+    def forward(self, *inputs: Any) -> Tensor:
+        return getattr(self.encoder, self._part)(*inputs)
+
+
+def _without_domain(observation: Observation) -> Observation:
+    return {name: value for name, value in observation.items() if name != _DOMAIN}
 
 
 def latent_search(

@@ -22,7 +22,7 @@ from simreal.transfer.meta_gradients import (
 from simreal.transfer.tasks import Tasks, source_tasks
 
 TASKS, SUPPORT = 2, 32  # sampled domains of one meta-update; frames to adapt on, and to judge by
-META_SHARE = 2 / 3  # of the updates that learn to adapt; the others adapt to the target
+SHARE = 2 / 3  # of the updates that learn to adapt; the others adapt to the target
 META_RATE = 5e-4
 
 
@@ -42,7 +42,13 @@ class Inner:
 
 
 def maml(
-    problem: Problem, report: Report, *, tasks: Tasks | None = None, steps: int = 3, rate: float = 0.1
+    problem: Problem,
+    report: Report,
+    *,
+    tasks: Tasks | None = None,
+    steps: int = 3,
+    rate: float = 0.1,
+    share: float = SHARE,
 ) -> Policy:
     r"""Learn weights from which a few gradient steps adapt to any domain of a family; then take them.
 
@@ -59,11 +65,17 @@ def maml(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return maml_gradient(support, query, start, steps, rate)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate))
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share)
 
 
 def anil(
-    problem: Problem, report: Report, *, tasks: Tasks | None = None, steps: int = 3, rate: float = 0.3
+    problem: Problem,
+    report: Report,
+    *,
+    tasks: Tasks | None = None,
+    steps: int = 3,
+    rate: float = 0.3,
+    share: float = SHARE,
 ) -> Policy:
     r"""MAML whose inner steps move the head alone: almost no inner loop.
 
@@ -79,11 +91,17 @@ def anil(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return maml_gradient(support, query, start, steps, rate, names)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate, names))
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate, names), share)
 
 
 def reptile(
-    problem: Problem, report: Report, *, tasks: Tasks | None = None, steps: int = 6, rate: float = 0.1
+    problem: Problem,
+    report: Report,
+    *,
+    tasks: Tasks | None = None,
+    steps: int = 6,
+    rate: float = 0.1,
+    share: float = SHARE,
 ) -> Policy:
     r"""Move the weights towards where adaptation to each domain leads; no second derivatives.
 
@@ -98,7 +116,7 @@ def reptile(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return reptile_gradient(support, query, start, steps, rate)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate))
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share)
 
 
 def imaml(
@@ -110,6 +128,7 @@ def imaml(
     rate: float = 0.1,
     pull: float = 1.0,
     iterations: int = 3,
+    share: float = SHARE,
 ) -> Policy:
     r"""MAML by implicit differentiation: the inner problem is pulled, and its solution differentiated.
 
@@ -127,7 +146,7 @@ def imaml(
             return maml_gradient(support, query, start, 0, rate)
         return imaml_gradient(support, query, start, steps, rate, pull, iterations)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate, pull=pull))
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate, pull=pull), share)
 
 
 def imitation(policy: Policy, batch: Batch) -> Loss:
@@ -140,13 +159,15 @@ def imitation(policy: Policy, batch: Batch) -> Loss:
     return loss
 
 
-def _meta_transfer(problem: Problem, report: Report, tasks: Tasks | None, rule: Rule, inner: Inner) -> Policy:
-    """Learn to adapt for the first share of the updates; adapt to the target for the rest."""
+def _meta_transfer(
+    problem: Problem, report: Report, tasks: Tasks | None, rule: Rule, inner: Inner, share: float
+) -> Policy:
+    """Learn to adapt for the first `share` of the updates; adapt to the target for the rest."""
     if tasks is None:
         assert problem.source is not None  # declared as needed
         tasks = source_tasks(problem.source, SUPPORT)
     policy, rng = problem.copy_of_policy(), problem.generator()
-    learner = Learner(policy, LearnConfig(max(1, round(META_SHARE * problem.updates)), META_RATE))
+    learner = Learner(policy, LearnConfig(max(1, round(share * problem.updates)), META_RATE))
     for _ in range(learner.config.updates):
         start, found = _weights(policy), []
         for _ in range(TASKS):

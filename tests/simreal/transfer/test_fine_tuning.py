@@ -54,7 +54,7 @@ def test_head_only_leaves_every_encoder_weight(digits: Any) -> None:
 @pytest.mark.parametrize(
     ("run", "switch", "rate"),
     [
-        (fine_tuning.head_only, {"encoder": True}, 1e-3),
+        (fine_tuning.head_only, {"encoder": True}, 5e-3),
         (fine_tuning.lp_ft, {"probing": 0.0}, 1e-3),
         (fine_tuning.gradual_unfreeze, {"span": 0.0}, 2e-3),
     ],
@@ -64,13 +64,13 @@ def test_a_few_frames_of_turned_actions(
 ) -> None:
     settings = {"learning_rate": rate} | (switch if off else {})
     policy = adapted(digits, functools.partial(run, **settings), 20, action=turned)
-    assert (digits.error(policy, action=turned) < 0.07) != off
+    assert (digits.error(policy, action=turned) < 0.06) != off
 
 
 @pytest.mark.parametrize("off", [False, True])
 def test_fine_tuning_and_transposed_images(digits: Any, off: bool) -> None:
     run = functools.partial(fine_tuning.finetune, encoder=not off, learning_rate=2e-3)
-    assert (digits.error(adapted(digits, run, 200, pixel=transposed), pixel=transposed) < 0.09) != off
+    assert (digits.error(adapted(digits, run, 200, pixel=transposed), pixel=transposed) < 0.1) != off
 
 
 @pytest.mark.parametrize("off", [False, True])
@@ -81,4 +81,4 @@ def test_the_source_is_not_forgotten(digits: Any, run: Run, term: dict[str, Any]
     settings = {"learning_rate": 2e-3} | (dict.fromkeys(term, 0.0) if off else term)
     policy = adapted(digits, functools.partial(run, **settings), 200, pixel=transposed)
     assert digits.error(policy, pixel=transposed) < 0.6 * digits.error(digits.policy, pixel=transposed)
-    assert (digits.error(policy) < 0.05) != off
+    assert (digits.error(policy) < 0.08) != off

@@ -108,7 +108,7 @@ def test_no_step_beyond_the_budget(source: Policy) -> None:
     env.reset(seed=0)
     for _ in range(3):
         env.step(np.zeros(2))
-    with pytest.raises(SimrealError, match=r"the 3 rewarded steps of .* are spent"):
+    with pytest.raises(SimrealError, match="the 3 rewarded steps of simreal-test"):
         env.step(np.zeros(2))
     with pytest.raises(SimrealError, match="--steps 0: at least one"):
         RewardedSteps(TARGET, 0)
