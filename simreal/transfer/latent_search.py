@@ -9,6 +9,7 @@ from torch.func import functional_call
 from policies import Policy
 from policies.encoders import Observation
 from simreal.data.batch import Batch
+from simreal.errors import SimrealError
 from simreal.learning import LearnConfig, Learner, Losses
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.tasks import Task, Tasks, source_tasks
@@ -108,6 +109,7 @@ def latent_search(
     so few frames that more than Z numbers could not be told. Yu et al. 2019, arXiv:1810.05751 (search
     of a domain-conditioned policy's latent, there with CMA-ES).
     """
+    _optuna()  # missing, it is missed now and not after the training
     if tasks is None:
         assert problem.source is not None  # declared as needed
         tasks = source_tasks(problem.source, _FRAMES // 2)
@@ -148,14 +150,12 @@ def _described(task: Task) -> Batch:
 
 def _search(policy: Policy, problem: Problem, report: Report, size: int, looks: int) -> Tensor:
     """Return the latent (Z,) with the least loss on the demonstrations; the source's is looked at first."""
-    import optuna  # takes a second to import
-
-    data = problem.demonstrated()
+    optuna, data = _optuna(), problem.demonstrated()
     rng = problem.generator()
     chosen = rng.permutation(len(data))[:_LOOK_FRAMES]
     batch = data.at(chosen)
 
-    def loss(trial: "optuna.Trial") -> float:
+    def loss(trial: Any) -> float:
         latent = torch.tensor([trial.suggest_float(f"z{axis}", -1.0, 1.0) for axis in range(size)])
         with torch.no_grad():
             feature = functional_call(
@@ -173,6 +173,16 @@ def _search(policy: Policy, problem: Problem, report: Report, size: int, looks: 
     study.enqueue_trial({f"z{axis}": 0.0 for axis in range(size)})
     study.optimize(loss, n_trials=looks)
     return torch.tensor([study.best_params[f"z{axis}"] for axis in range(size)])
+
+
+def _optuna() -> Any:
+    try:
+        import optuna  # takes a second to import
+    except ImportError as error:
+        raise SimrealError(
+            f"latent-search needs the extra search: pip install 'simreal[search]' ({error})"
+        ) from None
+    return optuna
 
 
 def _key(name: str) -> str:
