@@ -1,6 +1,7 @@
 """Ctrl-C in the middle of real trainings, in processes of their own, and what is left of them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from policies import PolicyBundle
+from policies import Policy, PolicyBundle
 from simreal.pretrain import PretrainConfig, run
 from simreal.pretrain.distill import DistillConfig
 from simreal.pretrain.reinforce import ReinforceConfig
@@ -19,7 +21,7 @@ from simreal.pretrain.teacher import TeacherConfig
 TEACHER = TeacherConfig(steps=2048, rollout_steps=128, checkpoint_every=512)
 SMALL = {
     "student": PretrainConfig(
-        teacher=TEACHER, distill=DistillConfig((200, 100), (60, 60), 32, checkpoint_every=10)
+        teacher=TEACHER, distill=DistillConfig((200, 100), (40, 20), 32, 2e-4, checkpoint_every=10)
     ),
     "ppo": PretrainConfig(
         recipe="rl",
@@ -99,7 +101,23 @@ def test_ctrl_c_loses_nothing(stage: str, tmp_path: Path) -> None:
     result = run(SMALL[stage], out, resume=True)
     policy = PolicyBundle.load(result.policy).policy
     if stage == "student":
-        # Every batch is the same whenever it is made, so an interruption changes no weight.
-        whole = run(SMALL[stage], tmp_path / "whole")
-        theirs = PolicyBundle.load(whole.policy).policy.to_arrays()
-        assert all(np.array_equal(value, theirs[name]) for name, value in policy.to_arrays().items())
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        shutil.copytree(out / "teacher", whole / "teacher")  # the same expert
+        shutil.copy(out / "config.json", whole)
+        theirs = PolicyBundle.load(run(SMALL[stage], whole, resume=True).policy).policy
+        assert distance(policy, theirs) < 2e-3  # a lost batch: 4e-3; lost moments of Adam: 1e-2
+
+
+def distance(policy: Policy, other: Policy) -> float:
+    """Return how far apart two policies are, relative to how far the first is from its start.
+
+    Every batch is the same whenever it is made, so an interruption changes no weight but by rounding,
+    which some processors' libraries let depend on where an array lies in memory.
+    """
+    torch.manual_seed(0)
+    first, second, start = (
+        np.concatenate([value.ravel() for value in each.to_arrays().values()])
+        for each in (policy, other, Policy(policy.config))
+    )
+    return float(np.linalg.norm(first - second) / np.linalg.norm(first - start))
