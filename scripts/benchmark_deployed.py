@@ -14,7 +14,8 @@ import numpy as np
 
 from policies import PolicyBundle
 from simreal.check.statistics import t_interval
-from simreal.deploy.session import Session, deploy
+from simreal.deploy.run import deploy
+from simreal.deploy.session import Session
 from simreal.evaluate import episode_seeds, pack, run_episodes
 from simreal.targets import parse_target
 

@@ -12,8 +12,9 @@ from simreal.deploy.deployment import Deployment
 from simreal.deploy.log import clear_log
 from simreal.deploy.opening import SIMULATED
 from simreal.deploy.replay import replay
+from simreal.deploy.run import deploy
 from simreal.deploy.scored import Scoring
-from simreal.deploy.session import Session, deploy
+from simreal.deploy.session import Session
 from simreal.deploy.shadow import shadow
 from simreal.errors import SimrealError, at_least
 from simreal.export import MODEL, export

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib
 import os
 import signal
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from simreal.deploy.newest import Newest
 from simreal.errors import SimrealError
 
 _IDLE_S = 0.005
+UPDATES = 300  # that teach inverse dynamics, beforehand: some 20 s at the lowest priority
 
 
 class Learner(Protocol):
@@ -37,40 +37,32 @@ class Learner(Protocol):
 Factory = Callable[[], Learner]
 
 
-def pad(bundle: Path, source: Path | None, seed: int) -> Factory:
+def pad(bundle: Path, source: Path | None, seed: int, updates: int = UPDATES) -> Factory:
     """Return what makes a learner by inverse dynamics (Hansen et al. 2021, arXiv:2007.04309).
 
     The source data teaches the head that tells the action from two frames, in the other process; the loop
     runs the original weights meanwhile.
 
     Raises:
-        SimrealError: if the transfer layer has no on-line adaptation, or there is no source data.
+        SimrealError: if there is no source data.
     """
     if source is None:
         raise SimrealError("--adapt pad needs --source RUN: frames on which to learn inverse dynamics")
-    _modules()
-    return functools.partial(_make_pad, bundle, source, seed)
+    return functools.partial(_make_pad, bundle, source, seed, updates)
 
 
-def _modules() -> tuple[Any, Any, Any]:
-    names = ("base", "online", "self_supervised")
-    try:
-        base, online, family = (importlib.import_module(f"simreal.transfer.{name}") for name in names)
-    except ImportError as error:
-        raise SimrealError(f"--adapt pad: this transfer layer has no on-line adaptation ({error})") from None
-    return base, online, family
-
-
-def _make_pad(bundle: Path, source: Path, seed: int) -> Learner:
-    from simreal.adapt import open_source  # here, so that other learners are there sooner
+def _make_pad(bundle: Path, source: Path, seed: int, updates: int) -> Learner:
+    # Here, so that other learners are there sooner.
+    from simreal.adapt import open_source
     from simreal.bundles import load_bundle
+    from simreal.transfer import Problem
+    from simreal.transfer.online import OnlineAdapter
+    from simreal.transfer.self_supervised import learn_inverse_dynamics
 
-    base, online, family = _modules()
     loaded = load_bundle(bundle)
-    problem = base.Problem(loaded.policy, seed, source=open_source(source, loaded))
-    policy, head = family.learn_inverse_dynamics(problem, lambda losses: None)
-    learner: Learner = online.OnlineAdapter(policy, head)
-    return learner
+    problem = Problem(loaded.policy, seed, source=open_source(source, loaded), updates=updates)
+    policy, head = learn_inverse_dynamics(problem, lambda losses: None)
+    return OnlineAdapter(policy, head)
 
 
 def transition_layout(config: PolicyConfig) -> np.dtype[Any]:

@@ -14,8 +14,9 @@ from simreal.deploy.limits import Limits
 from simreal.deploy.opening import open_robot
 from simreal.deploy.robot import Mapping, Robot
 from simreal.deploy.runtime import OnnxRuntime
-from simreal.deploy.session import Session, connected
+from simreal.deploy.session import Session
 from simreal.deploy.simulated import SimulatedRobot
+from simreal.errors import SimrealError
 from simreal.progress import say
 
 
@@ -28,6 +29,10 @@ class Rig:
     mapping: Mapping
     controller: Controller
     limits: Limits
+    period_s: float
+    """Time between two decisions."""
+    overridden: list[str]
+    """What spoke against it, and was overridden in words."""
 
 
 @contextlib.contextmanager
@@ -45,7 +50,8 @@ def open_rig(
     Raises:
         SimrealError: if it does not fit the policy.
     """
-    spec, period_s = robot_spec(manifest), manifest.control_period_s
+    spec = robot_spec(manifest)
+    period_s = 1 / session.rate_hz if session.rate_hz else manifest.control_period_s
     controller, names = make_controller(manifest), spec.joint_names
     mapping = Mapping.read(session.mapping, names) if session.mapping else Mapping.default(names)
     limits = Limits.read(session.limits, names) if session.limits else Limits.of_robot(spec.name, names)
@@ -63,9 +69,25 @@ def open_rig(
     if revealed and isinstance(robot, SimulatedRobot):
         robot.reveal()
     with connected(robot):
-        for objection in check_fit(manifest, controller, mapping, robot, period_s, override):
+        overridden = check_fit(manifest, controller, mapping, robot, period_s, override)
+        for objection in overridden:
             say(f"overridden ({override}): {objection}")
-        yield Rig(robot, spec, mapping, controller, limits)
+        yield Rig(robot, spec, mapping, controller, limits, period_s, overridden)
+
+
+@contextlib.contextmanager
+def connected(robot: Robot) -> Iterator[None]:
+    """Connect a robot while the block lasts."""
+    try:
+        robot.connect()
+    except SimrealError:
+        raise
+    except Exception as error:  # a driver raises what it likes
+        raise SimrealError(f"robot {robot.name!r}: {' '.join(str(error).split())}") from None
+    try:
+        yield
+    finally:
+        robot.disconnect()
 
 
 def read_manifest(policy: Path) -> BundleManifest:

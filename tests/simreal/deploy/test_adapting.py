@@ -15,10 +15,13 @@ from learners import make_failure, make_nudge
 from policies import Policy, PolicyBundle
 from simreal.cli import main
 from simreal.deploy.adapting import AdaptingRuntime, load_weights
-from simreal.deploy.adapting_process import flat_weights
+from simreal.deploy.adapting_process import flat_weights, pad
+from simreal.deploy.config import LoopConfig
 from simreal.deploy.drift import DriftStatistics, calibrate
 from simreal.deploy.guard import BASELINE, FEWEST, Guard, Signs
+from simreal.deploy.run import deploy
 from simreal.deploy.runtime import OnnxRuntime, TorchRuntime
+from simreal.deploy.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,35 @@ def test_the_guard_keeps_its_rule(before: float, after: float, few: int, many: i
         assert not guard.ready
     elif after < 1.5 * before + 0.1 - slack and many < 1.5 * few + 0.5:
         assert stays[-1]
+
+
+def test_pad_learns_beside_the_loop(
+    smoke_run: Path, untrained_model: Path, drift: DriftStatistics,
+    observations: list[dict[str, np.ndarray]],
+) -> None:  # fmt: skip
+    """Inverse dynamics, learned from the run's source data and then from what is seen."""
+    base, bundle = OnnxRuntime(untrained_model), PolicyBundle.load(smoke_run / "policy")
+    base.drift = drift
+    with AdaptingRuntime(base, bundle, pad(smoke_run / "policy", smoke_run, 0, updates=3)) as runtime:
+        done = lambda: runtime.adaptation.updates >= 3 or runtime.adaptation.error  # noqa: E731
+        decide_until(runtime, observations, done)
+        assert runtime.adaptation.error is None
+
+
+def test_a_running_loop_goes_back_to_the_original_weights(
+    smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner that spoils the encoder, beside a real-time loop that misses no deadline for it."""
+    spoil = functools.partial(make_nudge, smoke_run / "policy", 0.05)
+    monkeypatch.setattr("simreal.deploy.run.pad", lambda *session: spoil)
+    loop = LoopConfig(on_drift="slow")
+    session = Session(smoke_run / "policy", source=smoke_run, adapt="pad", seconds=12.0, loop=loop)
+    found = deploy(session, tmp_path / "d")
+    assert found.adaptation is not None
+    assert found.adaptation.swaps >= 1
+    assert found.adaptation.rolled_back is not None
+    assert "rose" in found.adaptation.rolled_back
+    assert found.fault is None
 
 
 def test_pad_says_what_it_needs(untrained_model: Path, folder: Path, tmp_path: Path, capsys: Any) -> None:

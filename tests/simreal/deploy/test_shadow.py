@@ -53,7 +53,7 @@ def test_shadow_sends_nothing_and_sees_what_the_operator_did(untrained_model: Pa
     robot = Operated(controller, mapping)
     robot.connect()
     try:
-        rig = Rig(robot, spec, mapping, controller, Limits.of_robot(spec.name, spec.joint_names))
+        rig = Rig(robot, spec, mapping, controller, Limits.of_robot(spec.name, spec.joint_names), 0.05, [])
         watcher = Shadow(rig, runtime, Unpaced(0.05))
         watcher.watch(12)
     finally:
