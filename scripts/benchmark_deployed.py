@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import benchmark_wire
 import numpy as np
@@ -24,23 +25,25 @@ _PAGE_KIB = 4
 _SETTLED = 0.2  # of the time: caches and buffers are full by then
 
 
-def fifty_hertz(bundle: PolicyBundle, seconds: float, busy: bool) -> dict[str, float]:
+def fifty_hertz(
+    bundle: PolicyBundle, seconds: float, name: Literal["quiet", "realtime", "busy"]
+) -> dict[str, float]:
     """Run the loop at 50 Hz against a simulated robot in its own process, in real time.
 
     Args:
         bundle: Taken as one that was trained at 0.02 s: the rate is measured, not its success.
         seconds: For how long.
-        busy: Beside a process that keeps a core busy.
+        name: `realtime` asks for SCHED_FIFO; `busy` runs beside a process that keeps a core busy.
     """
-    name = "busy" if busy else "quiet"
     manifest = dataclasses.replace(bundle.manifest, control_period_s=FAST_S)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "fast"
         PolicyBundle(bundle.policy, manifest).save(folder)
-        neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+        neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if name == "busy" else None
         try:
             with _Memory() as memory:
-                found = deploy(Session(folder, seconds=seconds, confirmed=True), Path(scratch) / "out")
+                session = Session(folder, seconds=seconds, realtime=name == "realtime", confirmed=True)
+                found = deploy(session, Path(scratch) / "out")
         finally:
             if neighbour is not None:
                 neighbour.kill()

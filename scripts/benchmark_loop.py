@@ -41,7 +41,7 @@ class Options:
     trials: int = 100
     """Of killing the loop."""
     minutes: float = 10.0
-    """At 50 Hz, quiet; a tenth of it beside a busy process."""
+    """At 50 Hz, with and without the real-time scheduler; a tenth of it beside a busy process."""
     adapted: Path | None = None
     """A bundle adapted to --target, for the section `deployed`."""
     target: str = "workshop"
@@ -115,11 +115,12 @@ def deadman(options: Options) -> dict[str, float]:
 
 
 def fifty_hertz(options: Options) -> dict[str, float]:
-    """Measure how well 50 Hz are kept, alone and beside a busy process."""
+    """Measure how well 50 Hz are kept: alone, by the real-time scheduler, and beside a busy process."""
     workers.set_threads(1)
     bundle, seconds = chosen(options), 60 * options.minutes
-    quiet = benchmark_deployed.fifty_hertz(bundle, seconds, busy=False)
-    return quiet | benchmark_deployed.fifty_hertz(bundle, max(5.0, seconds / 10), busy=True)
+    figures = benchmark_deployed.fifty_hertz(bundle, seconds, "quiet")
+    figures |= benchmark_deployed.fifty_hertz(bundle, seconds, "realtime")
+    return figures | benchmark_deployed.fifty_hertz(bundle, max(5.0, seconds / 10), "busy")
 
 
 def deployed(options: Options) -> dict[str, float]:

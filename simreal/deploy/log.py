@@ -189,7 +189,7 @@ class Log:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            start_new_session=True,  # ctrl-C is for the loop to handle
+            process_group=0,  # ctrl-C is for the loop to handle; not a session, in which `nice` would not count
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 BUFFERS = 2
-_NICE = 10  # the loop and its robot come first
+_NICE = 10  # the loop, and a robot that is simulated, come first
 
 
 class Buffers:

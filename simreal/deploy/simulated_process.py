@@ -1,6 +1,7 @@
 """The process of a simulated robot: a world, its clock, and what it hears and tells."""
 
 import json
+import os
 import signal
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from simreal.deploy.newest import Newest
 
 Pacing = Literal["real-time", "lock-step"]
 COMMAND, REQUEST, DONE, ERROR = b"c", b"r", b"k", b"e"
+_NICE = 5  # a real robot takes nothing from the loop's processor
 _SLIP_S = 0.1  # a world further behind the clock than this lets the lost time go, and counts it
 _MOST_PENDING = 1000  # commands on their way
 
@@ -60,6 +62,8 @@ def layout(joints: int, image_size: int, privileged: int = 0) -> np.dtype[Any]:
 def serve(config: WorldConfig, connection: Connection, memory: Any) -> None:
     """Run a world until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the loop to handle
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     cv2.setNumThreads(1)
     world = _World(config, memory)
     connection.send_bytes(DONE)
