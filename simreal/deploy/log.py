@@ -189,7 +189,8 @@ class Log:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            process_group=0,  # ctrl-C is for the loop to handle; not a session, in which `nice` would not count
+            # Ctrl-C is for the loop to handle. Not a session of its own, in which `nice` would not count.
+            process_group=0,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
