@@ -65,3 +65,12 @@ def test_benchmark_loop(tmp_path: Path) -> None:
     # The promises are 0.3 ms at p99 and a ratio of 4; the slack is for a machine that runs other things too.
     assert figures["onnx_p50_ms"] < 0.3
     assert figures["torch_over_onnx"] > 2.5
+
+
+def test_transfer_matrix(smoke_run: Path, tmp_path: Path) -> None:
+    """Two methods that learn from demonstrations and one that needs no labels, on one domain."""
+    arguments = ["--run", str(smoke_run), "--table", str(tmp_path / "t.parquet"), "--domains", "hue-shift@3"]
+    methods = ["--methods", "finetune", "head-only", "color-match", "--stages", "screen", "confirm"]
+    sizes = ["--screen-seeds", "1", "--confirm-seeds", "1", "--episodes", "2", "--updates", "2"]
+    found = run("transfer_matrix.py", tmp_path / "r.json", *arguments, *methods, *sizes)["matrix"]
+    assert found == {"screen": {"cells": 4, "computed": 4}, "confirm": {"cells": 5, "computed": 5}}

@@ -15,7 +15,7 @@ from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
-from simreal.transfer import Problem, SourceAccess, method
+from simreal.transfer import Problem, RewardedSteps, SourceAccess, method
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
@@ -40,13 +40,15 @@ class Shared:
     """Unlabelled frames for each training seed, recorded by the source policy."""
     gripper: tuple[int, ...] = ()
     """Which elements of the proprioception are the gripper's position."""
+    steps: int = 0
+    """Rewarded steps for each training seed."""
 
 
 def train_and_run(
     shared: Shared, name: str, seed: int, tuned: target_only.Tuned
 ) -> tuple[float, int, Packed]:
     """Return success rate, frames used and policy of one candidate for one training seed."""
-    data = demonstrations(shared, seed, Purpose.DEMONSTRATION)
+    data = demonstrations(shared, seed, Purpose.DEMONSTRATION) if shared.demos else None
     name, copy = copy_of(name)
     training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
     source = Policy.from_arrays(*shared.source_policy)
@@ -55,18 +57,33 @@ def train_and_run(
     elif name in (TARGET_ONLY, EQUAL_UPDATES):
         updates = tuned.updates if name == TARGET_ONLY else shared.updates
         config: PolicyConfig = source.config
+        assert data is not None  # without any there is nothing to train on
         policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
     else:
-        access = None
-        if shared.source_data is not None:
-            access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
-        frames = unlabelled(shared, seed) if shared.frames else None
-        problem = Problem(source, training_seed, data, access, frames, shared.updates, shared.gripper)
-        policy = method(name).adapt(problem)
+        policy = method(name).adapt(_problem(shared, source, data, seed, training_seed))
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
-    return float(np.mean([summary.success for summary in summaries])), len(data), pack(policy)
+    rate = float(np.mean([summary.success for summary in summaries]))
+    return rate, 0 if data is None else len(data), pack(policy)
+
+
+def _problem(
+    shared: Shared, source: Policy, data: TargetData | None, seed: int, training_seed: int
+) -> Problem:
+    access = None
+    if shared.source_data is not None:
+        access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
+    return Problem(
+        source,
+        training_seed,
+        data,
+        access,
+        unlabelled(shared, seed) if shared.frames else None,
+        shared.updates,
+        shared.gripper,
+        RewardedSteps(shared.target, shared.steps) if shared.steps else None,
+    )
 
 
 def converge(shared: Shared, learning_rate: float, seed: int) -> target_only.Tuned:

@@ -1,0 +1,169 @@
+"""Tables of scripts/transfer_matrix.py: what the cells of a stage say, in Markdown; and what is chosen."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.statistics import t_interval
+from simreal.errors import SimrealError
+from simreal.transfer import METHODS, method
+
+Rows = list[dict[str, Any]]
+SOLVED = 0.9  # of the oracle's episodes
+
+
+def choose(rows: Rows) -> tuple[str, str, str]:
+    """Return the two best methods that learn from demonstrations, and the best that needs no labels.
+
+    Raises:
+        SimrealError: if the screen is too small for that.
+    """
+    means = {name: float(np.mean(list(found.values()))) for name, found in _by_candidate(rows).items()}
+    ranked = sorted((name for name in means if name in METHODS), key=lambda name: -means[name])
+    needs = {name: method(name).needs for name in ranked}
+    labelled = [
+        name for name in ranked
+        if "demonstrations" in needs[name] and "unlabelled frames" not in needs[name]
+    ]  # fmt: skip
+    free = [name for name in ranked if not {"demonstrations", "rewarded steps"} & set(needs[name])]
+    if len(labelled) < 2 or not free:
+        raise SimrealError("screen two methods that learn from demonstrations and one that needs no labels")
+    return labelled[0], labelled[1], free[0]
+
+
+def screened(rows: Rows) -> list[str]:
+    """Return success by method and domain, and the gain over zero-shot with its interval over seeds."""
+    found, domains = _by_candidate(rows), _domains(rows)
+    lines = ["| method | needs | mean | gain over zero-shot | " + " | ".join(domains) + " |"]
+    lines.append("|---" * (4 + len(domains)) + "|")
+    order = sorted(found, key=lambda name: -float(np.mean(list(found[name].values()))))
+    for name in order:
+        needs = ", ".join(method(name).needs) if name in METHODS else ""
+        cells = [_mean(found[name], domain) for domain in domains]
+        gain = "" if name == ZERO_SHOT else _gain(found, name, ZERO_SHOT)
+        mean = np.mean(list(found[name].values()))
+        lines.append(
+            f"| {name} | {needs} | {mean:.2f} | {gain} | " + " | ".join(f"{c:.2f}" for c in cells) + " |"
+        )
+    return lines
+
+
+def solved(rows: Rows) -> list[str]:
+    """Return what the oracle does not solve."""
+    hard = [f"{row['domain']} ({row['success_rate']:.2f})" for row in rows if row["success_rate"] < SOLVED]
+    return [
+        f"oracle: {len(rows) - len(hard)} of {len(rows)} domains solved; not: {', '.join(hard) or 'none'}"
+    ]
+
+
+def confirmed(rows: Rows) -> list[str]:
+    """Return success by domain and candidate, with means and intervals over seeds."""
+    found, domains = _by_candidate(rows), _domains(rows)
+    names = list(dict.fromkeys(row["candidate"] for row in rows))
+    lines = ["| domain | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for domain in domains:
+        cells = [_with_interval([v for (d, _), v in found[name].items() if d == domain]) for name in names]
+        lines.append(f"| {domain} | " + " | ".join(cells) + " |")
+    means = [_with_interval(list(_by_seed(found[name]).values())) for name in names]
+    lines.append("| **mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |")
+    gains = [f"{n} against zero-shot: {_gain(found, n, ZERO_SHOT)}" for n in names if n != ZERO_SHOT]
+    return lines + gains
+
+
+def curved(rows: Rows) -> list[str]:
+    """Return success over demonstrations and severities, and how many demonstrations a method saves."""
+    points: defaultdict[tuple[str, int, int, str], list[float]] = defaultdict(list)
+    for row in rows:
+        points[row["candidate"], row["demos"], row["severity"], row["domain"]].append(row["success_rate"])
+    domains = sorted({row["domain"] for row in rows})
+    lines = ["| candidate | demonstrations | severity | " + " | ".join(domains) + " |"]
+    lines.append("|---" * (3 + len(domains)) + "|")
+    for name, demos, severity in sorted({key[:3] for key in points}):
+        cells = [_with_interval(points[name, demos, severity, d]) for d in domains]
+        lines.append(f"| {name} | {demos} | {severity} | " + " | ".join(cells) + " |")
+    return lines + _savings(rows)
+
+
+def _savings(rows: Rows) -> list[str]:
+    """Return how many times more demonstrations target-only needs for the method's success with ten."""
+    curves: defaultdict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+    wanted: dict[tuple[str, int], float] = {}
+    for row in rows:
+        where = row["domain"], row["seed"]
+        if row["severity"] == 3 and row["candidate"] == TARGET_ONLY:
+            curves[where][row["demos"]] = row["success_rate"]
+        elif row["severity"] == 3 and row["demos"] == 10:
+            wanted[where] = row["success_rate"]
+    lines, ratios = [], {}
+    for domain in sorted({where[0] for where in curves}):
+        found = [_needed(curves[w], wanted[w]) / 10 for w in curves if w[0] == domain and w in wanted]
+        if found:
+            ratios[domain] = float(np.median(found))
+            never = sum(np.isinf(ratio) for ratio in found)
+            lines.append(
+                f"{domain}: target-only needs {ratios[domain]:.3g} times the demonstrations (median of "
+                f"{len(found)} seeds, {min(found):.3g} to {max(found):.3g}; {never} never match, inf)"
+            )
+    if ratios:
+        lines.append(f"median domain: {np.median(list(ratios.values())):.3g} times")
+    return lines
+
+
+def _needed(curve: dict[int, float], wanted: float) -> float:
+    """Return the demonstrations at which a curve reaches a success, between points on a log scale."""
+    before: tuple[int, float] | None = None
+    for demos, rate in sorted(curve.items()):
+        if rate >= wanted:
+            if before is None or rate == before[1]:
+                return float(demos)
+            share = (wanted - before[1]) / (rate - before[1])
+            return float(np.exp(np.log(before[0]) + share * (np.log(demos) - np.log(before[0]))))
+        before = demos, rate
+    return float("inf")
+
+
+def _by_candidate(rows: Rows) -> dict[str, dict[tuple[str, int], float]]:
+    found: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    for row in rows:
+        found[row["candidate"]][row["domain"], row["seed"]] = row["success_rate"]
+    return found
+
+
+def _domains(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["domain"] for row in rows))
+
+
+def _by_seed(cells: dict[tuple[str, int], float]) -> dict[int, float]:
+    seeds = sorted({seed for _, seed in cells})
+    return {seed: float(np.mean([v for (_, s), v in cells.items() if s == seed])) for seed in seeds}
+
+
+def _gain(found: dict[str, dict[tuple[str, int], float]], name: str, baseline: str) -> str:
+    """Return the mean difference over shared cells, in points, with its interval over seeds."""
+    shared = found[name].keys() & found[baseline].keys()
+    differences = _by_seed({cell: 100 * (found[name][cell] - found[baseline][cell]) for cell in shared})
+    values = list(differences.values())
+    if len(values) < 2:
+        return "".join(f"{value:+.0f}" for value in values)
+    low, high = t_interval(values)
+    return f"{np.mean(values):+.0f} ({low:+.0f} to {high:+.0f})"
+
+
+def _mean(cells: dict[tuple[str, int], float], domain: str) -> float:
+    values = [value for (name, _), value in cells.items() if name == domain]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _with_interval(values: list[float]) -> str:
+    if len(values) < 2:
+        return "".join(f"{value:.2f}" for value in values)
+    low, high = t_interval(values)
+    return f"{np.mean(values):.2f} ({max(0.0, low):.2f}-{min(1.0, high):.2f})"
+
+
+TABLES: dict[str, Callable[[Rows], list[str]]] = {
+    "screen": screened, "oracle": solved, "confirm": confirmed, "curves": curved,
+}  # fmt: skip
