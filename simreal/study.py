@@ -108,7 +108,7 @@ def cell(target: Target, candidate: str, run_seed: int, seed: int, **given: Any)
     if candidate in METHODS:
         needs = method(candidate).needs
     sizes = (("demos", "demonstrations"), ("frames", "unlabelled frames"), ("steps", "rewarded steps"))
-    budget = {name: given.pop(name, 0) if need in needs else 0 for name, need in sizes}
+    budget = {name: given.pop(name, 0) * (need in needs) for name, need in sizes}
     if candidate == ZERO_SHOT:
         given["updates"] = 0
     return Cell(target, candidate, run_seed=run_seed, seed=seed, **budget, **given)
