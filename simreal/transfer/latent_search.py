@@ -144,7 +144,7 @@ def _described(task: Task) -> Batch:
         name: torch.cat([value, task.query.observation[name]])
         for name, value in task.support.observation.items()
     }
-    observation[_DOMAIN] = torch.from_numpy(task.description)[None]
+    observation[_DOMAIN] = torch.from_numpy(task.description)[None].float()
     return Batch(observation, torch.cat([task.support.action, task.query.action]), {})
 
 
