@@ -26,7 +26,7 @@ from simreal.check import target_only
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT, Shared, converge, train_and_run
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
-from simreal.progress import progress
+from simreal.progress import progress, say
 from simreal.targets import Target
 from simreal.transfer import METHODS, UPDATES, method
 
@@ -153,6 +153,8 @@ class Table:
 def compute(name: str, source: Source, cells: list[Cell], table: Table, minutes: float | None = None) -> bool:
     """Compute the cells that the table lacks, over processes; return whether all are there then.
 
+    A cell that fails keeps no other from being computed; its error is raised in the end.
+
     Args:
         name: Of the progress bar.
         source: What they start from.
@@ -162,15 +164,22 @@ def compute(name: str, source: Source, cells: list[Cell], table: Table, minutes:
     """
     missing = {each.key(source): each for each in cells if each.key(source) not in table}
     end_s = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running = iter(missing.values()), dict[Future[Any], Cell]()
+    waiting, running, errors = iter(missing.values()), dict[Future[Any], Cell](), list[BaseException]()
     with progress(name, len(missing), "cells") as advance:
         while True:
             _submit_some(source, waiting, running, end_s)
             if not running:
                 break
             done = next(as_completed(running))
-            table.add(running.pop(done).row(source) | done.result())
+            each = running.pop(done)
+            if (error := done.exception()) is None:
+                table.add(each.row(source) | done.result())
+            else:
+                errors.append(error)
+                say(f"{each.candidate} on {each.target.label}, seed {each.seed}: {error}")
             advance(1)
+    if errors:
+        raise errors[0]
     return all(key in table for key in missing)
 
 

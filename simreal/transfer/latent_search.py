@@ -47,7 +47,7 @@ class ConditionedEncoder(nn.Module):
 
     def latent(self, description: Tensor) -> Tensor:
         """Return the latent (Z,) of a domain described by (D,)."""
-        return torch.tanh(self.embed(description))
+        return torch.tanh(self.embed(description)).float()  # under autocast it would be bfloat16
 
     def weights(self, latent: Tensor) -> dict[str, Tensor]:
         """Return the weights of the encoder at a latent (Z,)."""
