@@ -119,7 +119,9 @@ def fifty_hertz(options: Options) -> dict[str, float]:
     workers.set_threads(1)
     bundle, seconds = chosen(options), 60 * options.minutes
     figures = benchmark_deployed.fifty_hertz(bundle, seconds, "quiet")
+    print(figures, flush=True)  # ten minutes' work, and there is more to come
     figures |= benchmark_deployed.fifty_hertz(bundle, seconds, "realtime")
+    print(figures, flush=True)
     return figures | benchmark_deployed.fifty_hertz(bundle, max(5.0, seconds / 10), "busy")
 
 

@@ -1,12 +1,13 @@
 """A simulated robot behind ROS 2's topics, with a dead-man: for trying a control loop without a robot."""
 
+import contextlib
 import signal
 import threading
 from dataclasses import dataclass
 
 import tyro
 
-from simreal.deploy.clock import be_first_in_line
+from simreal.deploy.clock import first_in_line
 from simreal.deploy.robot_server import RobotServer
 from simreal.deploy.ros2_node import use_loopback
 from simreal.deploy.served_world import ServerConfig
@@ -33,15 +34,14 @@ def main(options: Options) -> None:
     if not options.network:
         use_loopback()
     try:
-        if options.realtime:
-            be_first_in_line()
         server = RobotServer(options)
     except SimrealError as error:
         raise SystemExit(f"error: {error}") from None
     print("ready", flush=True)
     try:
-        server.run(stop, options.seconds)
-    except ConnectionError as error:
+        with first_in_line() if options.realtime else contextlib.nullcontext():
+            server.run(stop, options.seconds)
+    except (ConnectionError, SimrealError) as error:
         raise SystemExit(f"error: {error}") from None
     finally:
         server.close()

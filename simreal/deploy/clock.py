@@ -172,18 +172,25 @@ def punctual() -> Iterator[None]:
         gc.unfreeze()
 
 
-def be_first_in_line(priority: int = FIFO_PRIORITY) -> None:
-    """Give this process the real-time scheduler SCHED_FIFO.
+@contextlib.contextmanager
+def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
+    """Give this thread the real-time scheduler SCHED_FIFO while the block lasts; what it starts has it not.
 
     Raises:
         SimrealError: where that is not permitted, and how it would be.
     """
     if not hasattr(os, "sched_setscheduler"):
         raise SimrealError("--realtime: this system has no SCHED_FIFO; it is Linux's")
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        # A process started from here must not keep the processor from everything else.
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except PermissionError:
         raise SimrealError(
             "--realtime: this process may not use SCHED_FIFO: give it CAP_SYS_NICE, or its user "
             f"'rtprio {priority}' in /etc/security/limits.conf, or leave the option out"
         ) from None
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)

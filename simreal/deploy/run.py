@@ -12,7 +12,7 @@ from policies import BundleManifest
 from simreal.bundles import load_bundle
 from simreal.deploy.adapting import AdaptingRuntime
 from simreal.deploy.adapting_process import pad
-from simreal.deploy.clock import Pacer, Unpaced, be_first_in_line
+from simreal.deploy.clock import Pacer, Unpaced, first_in_line
 from simreal.deploy.deployment import FINISHED, Deployment, summarize
 from simreal.deploy.display import watched
 from simreal.deploy.log import Episode, Log
@@ -49,7 +49,8 @@ def deploy(session: Session, folder: Path) -> Deployment:
             loop = _loop(session, rig, runtime, command_period_s, log)
             if isinstance(runtime, AdaptingRuntime):
                 runtime.corrections = lambda: sum(loop.steering.changed.values())
-            episodes = _run(session, loop, rig.robot, runtime.manifest, log)
+            with first_in_line() if session.realtime else contextlib.nullcontext():
+                episodes = _run(session, loop, rig.robot, runtime.manifest, log)
         finally:
             log.close()
         adaptation = runtime.adaptation if isinstance(runtime, AdaptingRuntime) else None
@@ -104,8 +105,6 @@ def _run(
         return run_scored(session.scoring, loop, robot, given, place, steps, log)
     episodes = []
     with loop, watched(loop):
-        if session.realtime:
-            be_first_in_line()
         for index, seed in enumerate(seeds):
             placed = place(seed)
             loop.restart(_ENDED, placed) if index else loop.start()

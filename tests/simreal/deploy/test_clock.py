@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simreal.deploy.clock import Histogram, Pacer
+from simreal.deploy.clock import Histogram, Pacer, first_in_line
+from simreal.errors import SimrealError
 
 
 class Machine:
@@ -94,11 +95,12 @@ def test_without_permission_the_real_time_scheduler_says_how() -> None:
 import os, resource
 resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 from simreal.errors import SimrealError
-from simreal.deploy.clock import be_first_in_line
+from simreal.deploy.clock import first_in_line
 if os.getuid() == 0:
     os.setuid(65534)
 try:
-    be_first_in_line()
+    with first_in_line():
+        pass
 except SimrealError as error:
     print(error)
 """
@@ -107,3 +109,17 @@ except SimrealError as error:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert "CAP_SYS_NICE" in done.stdout, done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_FIFO"), reason="Linux's")
+def test_the_real_time_scheduler_is_for_the_loop_alone() -> None:
+    ask = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+    before = os.sched_getscheduler(0)
+    try:
+        with first_in_line():
+            assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
+            child = subprocess.run(ask, capture_output=True, text=True, check=True)
+            assert int(child.stdout) == os.SCHED_OTHER
+    except SimrealError as error:
+        pytest.skip(str(error))
+    assert os.sched_getscheduler(0) == before
