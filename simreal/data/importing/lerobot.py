@@ -52,10 +52,10 @@ class LeRobotSource:
         usual = _USUAL | ({"image": cameras[0]} if len(cameras) == 1 else {})
         self.rules = self._completed(Rules.read(mapping, manifest, usual))
         camera = self.rules.mapping.camera
-        if camera not in cameras:
+        if camera is None or camera not in cameras:
             near = nearest(str(camera), cameras)
             raise SimrealError(f"{self.rules.mapping.path}: image: from: {camera!r}; {near}")
-        self._camera: str = camera
+        self._camera = camera
         self._reader = EpisodeRows(self._columns())
         check_rate(f"{self._info_path}: fps", float(self.info["fps"]), manifest)
 
@@ -80,7 +80,7 @@ class LeRobotSource:
             start = round(row.get(f"videos/{self._camera}/from_timestamp", 0.0) * self.info["fps"])
             pictures = videos.frames(self.path / self._place("video_path", row), start, length)
         else:
-            pictures = self._embedded(table)
+            pictures = list(self._embedded(table))
         images = [self.rules.image(picture) for picture in pictures]
 
         def column(source: str, key: str) -> Vector:

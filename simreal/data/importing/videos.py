@@ -28,7 +28,7 @@ class Videos:
             self._path, self._capture, self._next = path, cv2.VideoCapture(str(path)), 0
         while self._next < start and self._capture.grab():  # a jump is not exact in every codec
             self._next += 1
-        found = []
+        found: list[NDArray[np.uint8]] = []
         for _ in range(count):
             read, image = self._capture.read()
             if not read:
