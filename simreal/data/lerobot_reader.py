@@ -51,6 +51,11 @@ class LeRobotDataset:
         return tuple(self.info["features"]["action"]["names"])
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Return (H, W, 3)."""
+        return tuple(self.info["features"][self.image_key]["shape"])
+
+    @property
     def action_scale(self) -> tuple[float, ...]:
         """Return what an action of 1 is; () where nobody has said it."""
         return tuple(self.info.get("simreal", {}).get("action_scale", ()))
