@@ -15,7 +15,8 @@ ENDINGS = (".db3", ".mcap")
 _MAGIC = b"\x89MCAP0\r\n"
 # Of an MCAP file without a summary: whoever reads it has to scan. https://mcap.dev/spec
 _FOOTER = b"\x02" + struct.pack("<Q", 20) + bytes(20) + _MAGIC
-_DATA_END = 0x0F  # the summary follows
+_CHUNK, _DATA_END = 0x06, 0x0F  # after the latter the summary follows
+_CHUNK_HEAD = 9 + 8 + 8 + 8 + 4 + 4 + 8  # record, times, size, checksum, compression, size
 
 
 def is_bag(path: Path) -> bool:
@@ -92,21 +93,35 @@ def _mended(file: Path, scratch: Path, notes: list[str]) -> Path:
 
 
 def _mend_mcap(stream: BinaryIO, copy: Path) -> None:
-    """Copy the records that are whole, and end the file without a summary."""
+    """Copy the records that are whole, those of a chunk that was cut too, and end without a summary."""
     size = stream.seek(0, 2)
-    stream.seek(len(_MAGIC))
-    end = len(_MAGIC)
+    end = _whole_records(stream, len(_MAGIC), size)
+    with copy.open("wb") as target:
+        _copy(stream, 0, end, target)
+        stream.seek(end)
+        head = stream.read(_CHUNK_HEAD)
+        # Times, size and checksum come before the compression's name: none, so its records lie open.
+        if len(head) == _CHUNK_HEAD and head[0] == _CHUNK and not any(head[37:41]):
+            first = end + _CHUNK_HEAD
+            _copy(stream, first, _whole_records(stream, first, size), target)
+        target.write(_FOOTER)
+
+
+def _whole_records(stream: BinaryIO, start: int, size: int) -> int:
+    """Return where the last whole record after `start` ends."""
+    end = stream.seek(start)
     while len(head := stream.read(9)) == 9 and head[0] != _DATA_END:
         after = stream.tell() + struct.unpack("<Q", head[1:])[0]
         if after > size:
             break
         end = stream.seek(after)
-    stream.seek(0)
-    with copy.open("wb") as target:
-        while end > 0 and (part := stream.read(min(end, 1 << 20))):
-            target.write(part)
-            end -= len(part)
-        target.write(_FOOTER)
+    return end
+
+
+def _copy(stream: BinaryIO, start: int, end: int, target: BinaryIO) -> None:
+    stream.seek(start)
+    while start < end and (part := stream.read(min(end - start, 1 << 20))):
+        start += target.write(part)
 
 
 def _mend_sqlite(file: Path, copy: Path) -> None:
@@ -114,6 +129,7 @@ def _mend_sqlite(file: Path, copy: Path) -> None:
     old = sqlite3.connect(f"file:{file}?immutable=1", uri=True)
     new = sqlite3.connect(copy)
     try:
+        old.execute("PRAGMA writable_schema = ON")  # else sqlite refuses a file shorter than it says
         tables = old.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
         for name, statement in tables:
             new.execute(statement)

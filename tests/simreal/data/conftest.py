@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+import envs
 from policies import Policy, PolicyBundle
 from simreal.bundles import describe
 from simreal.data.demonstrations import roam
 from simreal.data.episodes import Episode
-from simreal.pretrain.architecture import student_config
+from simreal.data.source import SourceData
+from simreal.pretrain.architecture import student_config, teacher_config
+from simreal.pretrain.collect_source import CollectJob, collect_frames
 
 
 @pytest.fixture(scope="session")
 def bundle(world: Any) -> PolicyBundle:
     torch.manual_seed(0)
     policy = Policy(student_config(world)).eval()
-    settings = {"source": world.unwrapped.domain.to_plain()} if hasattr(world.unwrapped, "domain") else {}
+    settings = {"source": envs.load_domain("source").to_plain()}
     return describe(policy, world, "simreal/PandaReach-v0", "source", 0, settings)
 
 
@@ -42,6 +45,19 @@ def shortened(episode: Episode, count: int) -> Episode:
     parts = (episode.images, episode.proprio, episode.actions)
     images, proprio, actions = (part[:count] for part in parts)
     return Episode(images, proprio, actions, rewards, episode.timestamps[:count], count != 7)
+
+
+@pytest.fixture(scope="session")
+def source_run(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretraining's folder with nothing but 40 frames of source data."""
+    teacher, run = Policy(teacher_config(world)), tmp_path_factory.mktemp("source")
+    job = CollectJob(
+        "simreal/PandaReach-v0", envs.load_domain("source"), (teacher.config, teacher.to_arrays()),
+        None, 0.3, 40, 0,
+    )  # fmt: skip
+    frames = collect_frames(job)
+    SourceData.create(run / "source", len(frames), frames).append(frames, len(frames))
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -111,8 +111,10 @@ def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = 
         def write(topic: str, when: int, **fields: Any) -> None:
             message = types[names[topic]](**fields)
             # A recorder gets a message some milliseconds after it was stamped.
-            writer.write(topics[topic], when + 200_000, store.serialize_cdr(message, names[topic]))
+            raw = store.serialize_cdr(message, names[topic])
+            received.append((when + 200_000, topic, bytes(raw)))
 
+        received: list[tuple[int, str, bytes]] = []
         begin = START_NS
         for episode in episodes:
             stamps = begin + np.round(np.float64(episode.timestamps) * 1e9).astype(np.int64)
@@ -139,6 +141,8 @@ def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = 
                 write(REWARD, when - 500_000, data=float(episode.rewards[row]))
             write(DONE, int(stamps[-1]) + 5_000_000, data=bool(episode.success))
             begin = int(stamps[-1]) + (50_000_000 if marker else PAUSE_NS)
+        for when, topic, raw in sorted(received, key=lambda entry: entry[0]):
+            writer.write(topics[topic], when, raw)
     return path
 
 

@@ -194,7 +194,7 @@ def change(content: dict[str, Any], *path: str, to: Any) -> dict[str, Any]:
         (("image", "from"), "/camera/image_rw", "'/camera/image_rw'; did you mean '/camera/image_raw'"),
         (("image", "crop"), [0, 0, 64], "takes [left, top, width, height] in pixels"),
         (("image", "crop"), [32, 0, 64, 64], "reaches out of 64x64"),
-        (("image", "colour"), "brg", "did you mean 'bgr'"),
+        (("image", "colour"), "brg", "colour: 'brg'; did you mean"),
         (("proprio", "elements", "panda_joint8_rad"), "x", "did you mean 'panda_joint"),
         (("proprio", "elements", "panda_joint1_rad"), "position.panda_jont1", "'position.panda_joint1'"),
         (("proprio", "elements", "panda_joint1_rad"), {"key": "x", "unit": "degree"}, "did you mean 'deg'"),
