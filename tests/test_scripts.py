@@ -65,3 +65,12 @@ def test_benchmark_loop(tmp_path: Path) -> None:
     # The promises are 0.3 ms at p99 and a ratio of 4; the slack is for a machine that runs other things too.
     assert figures["onnx_p50_ms"] < 0.3
     assert figures["torch_over_onnx"] > 2.5
+
+
+def test_large_dataset(tmp_path: Path) -> None:
+    arguments = ["--gigabytes", "0.01", "--out", str(tmp_path / "l")]
+    figures = run("large_dataset.py", tmp_path / "r.json", *arguments)["benchmark"]
+    assert figures["dataset_bytes"] > 9e6
+    # The promise is 1 GB with 2 GB on disk.
+    assert 1e8 < figures["peak_resident_bytes"] < 1e9
+    assert not (tmp_path / "l" / "dataset").exists()

@@ -67,6 +67,8 @@ class BagSource:
         """Yield the episodes."""
         with open_bag(self.path, self.notes) as reader:
             topics = {connection.topic for connection in reader.connections}
+            if not topics:
+                raise SimrealError("; ".join([f"{self.path}: not one topic can be read", *self.notes]))
             wanted = self.rules.mapping.sources | {self._camera}
             wanted |= {self.rules.mapping.marker} if self.rules.mapping.marker else set()
             for topic in sorted(wanted - topics):
