@@ -1,15 +1,20 @@
 """`adapt`: bundle + target data + method -> adapted bundle."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from policies import Policy, PolicyBundle
 from simreal.bundles import git_commit, gripper_columns, source_domain
 from simreal.check.verdict import Comparison
 from simreal.data.episodes import Episode
 from simreal.data.lerobot_reader import LeRobotDataset
+from simreal.data.quality import Quality
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
@@ -45,7 +50,7 @@ class Given:
             seed,
             None if demonstrations is None else _demonstrated(bundle, demonstrations),
             None if self.source is None else open_source(self.source, bundle),
-            None if frames is None else TargetData.of_episodes(_fitting_episodes(bundle, frames)),
+            None if frames is None else _seen(bundle, frames),
             updates=self.updates,
             gripper=gripper_columns(bundle.manifest),
             rewarded=self.rewarded,
@@ -119,26 +124,49 @@ def open_source(run: Path, bundle: PolicyBundle) -> SourceAccess:
 
 
 def _demonstrated(bundle: PolicyBundle, dataset: LeRobotDataset) -> TargetData:
-    episodes = _fitting_episodes(bundle, dataset)
-    if not any(episode.success for episode in episodes):
-        raise SimrealError(f"{dataset.path}: all {len(episodes)} demonstrations failed: nothing to imitate")
-    return TargetData.of_episodes([episode for episode in episodes if episode.success])
+    _check_fit(bundle, dataset)
+    if dataset.images_only:
+        raise SimrealError(f"{dataset.path}: images alone are no demonstrations: give them as --frames")
+    quality, failed = Quality(dataset.path), 0
+
+    def successes() -> Iterator[Episode]:
+        nonlocal failed
+        for episode in quality.watched(dataset):
+            if episode.success:
+                yield episode
+            else:
+                failed += 1
+
+    episodes = successes()
+    first = next(episodes, None)
+    if first is None:
+        raise SimrealError(f"{dataset.path}: all {failed} demonstrations failed: nothing to imitate")
+    data = TargetData.of_episodes(itertools.chain([first], episodes), dataset.path)
+    quality.check()
+    return data
 
 
-def _fitting_episodes(bundle: PolicyBundle, dataset: LeRobotDataset) -> list[Episode]:
-    episodes = list(dataset)
-    _check_fit(bundle, dataset, episodes[0].images.shape[1:])
-    return episodes
+def _seen(bundle: PolicyBundle, dataset: LeRobotDataset) -> TargetData:
+    _check_fit(bundle, dataset)
+    quality = Quality(dataset.path)
+    data = TargetData.of_episodes(quality.watched(dataset), dataset.path)
+    quality.check()
+    if not dataset.images_only:
+        return data
+    # Where the robot stood is unknown: the encoder is told what it was told on average.
+    mean = bundle.policy.encoder.normalizer.mean.numpy()
+    proprio = np.repeat(mean[None].astype(np.float32), len(data), axis=0)
+    return dataclasses.replace(data, proprio=proprio, images_only=True)
 
 
-def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset, image: tuple[int, ...]) -> None:
+def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset) -> None:
     """Refuse data of another camera or robot than the bundle's.
 
     Raises:
         SimrealError: naming what differs.
     """
     specs = {spec.name: spec for spec in bundle.manifest.observations}
-    where = f"{dataset.path}/meta/info.json"
+    where, image = f"{dataset.path}/meta/info.json", dataset.image_shape
     if "image" in specs and image != specs["image"].shape:
         raise SimrealError(f"{where}: images of {image}; the bundle reads {specs['image'].shape}")
     pairs = (
@@ -148,6 +176,9 @@ def _check_fit(bundle: PolicyBundle, dataset: LeRobotDataset, image: tuple[int, 
     for key, found, wanted in pairs:
         if found != wanted:
             raise SimrealError(f"{where}: {key}: {', '.join(found)}; the bundle has {', '.join(wanted)}")
+    scale, own = dataset.action_scale, bundle.manifest.action.scale
+    if scale and not np.allclose(scale, own):
+        raise SimrealError(f"{where}: simreal: action_scale: {list(scale)}; the bundle has {list(own)}")
     rate = 1 / bundle.manifest.control_period_s
     if abs(dataset.fps - rate) > 0.01 * rate:
         raise SimrealError(f"{where}: fps: {dataset.fps:g}; the bundle acts at {rate:g} Hz")

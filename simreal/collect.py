@@ -70,5 +70,9 @@ def collect_frames(
 def _names(env: Env) -> DatasetNames:
     world: Any = env.unwrapped
     return DatasetNames(
-        world.proprio_order, world.action_order, world.task.description, world.robot.spec.name
+        world.proprio_order,
+        world.action_order,
+        world.task.description,
+        world.robot.spec.name,
+        action_scale=world.action_scale,
     )

@@ -74,6 +74,6 @@ def _fresh(config: PolicyConfig, data: TargetData, learning_rate: float, updates
 
 
 def _loss(policy: Policy, data: TargetData) -> float:
-    batch = data.at(np.arange(len(data)))
     with torch.inference_mode():
-        return float((policy(batch.observation) - batch.action).square().mean())
+        squares = [(policy(part.observation) - part.action).square() for part in data.parts()]
+    return float(torch.cat(squares).mean())

@@ -3,13 +3,16 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from policies import PolicyBundle
 from simreal import adapt as adapting
 from simreal.bundles import load_bundle
 from simreal.collect import collect, collect_frames
 from simreal.commands.common import Common
+from simreal.data.importing.convert import convert
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
 from simreal.presets import PRESETS, Preset
@@ -22,9 +25,14 @@ from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
 class Collect(Common):
     """Demonstrations or unlabelled frames from a target, as a LeRobot dataset v3.0 in OUT/dataset."""
 
-    policy: Path = Path("runs/run/teacher")
+    policy: Path | None = None
     """Bundle that acts: for demonstrations an expert, in a simulated target the teacher of a
-    pretraining; for unlabelled frames any policy, such as the one to adapt."""
+    pretraining (runs/run/teacher by default); for unlabelled frames any policy, such as the one to adapt.
+    With --from the bundle that the data is for (runs/run/policy by default)."""
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """A recording to convert instead: a LeRobot dataset v2.1 or v3.0, a ROS 2 bag, or a folder of images."""
+    map: Path | None = None
+    """YAML, with --from: which of its fields is which, in which unit; the policy's own names by default."""
     target: str = "workshop"
     """A domain, `domain@severity`, or a domain file."""
     demos: int = 10
@@ -35,8 +43,12 @@ class Collect(Common):
     """Deviation of the noise on the actions that show unlabelled frames, in action units."""
 
     def work(self) -> dict[str, Any]:
-        """Record."""
-        bundle = load_bundle(self.policy)
+        """Record, or convert."""
+        if self.from_ is not None:
+            return self._converted(self.from_)
+        if self.map is not None:
+            raise SimrealError(f"--map {self.map}: says what a recording holds: give one with --from PATH")
+        bundle = load_bundle(self.policy or Path("runs/run/teacher"))
         target = parse_target(self.target, bundle.manifest.env_id)
         path = self.folder() / "dataset"
         if self.frames is not None:
@@ -46,6 +58,19 @@ class Collect(Common):
         frames = collect(bundle, target, self.demos, self.seed, path, self.overwrite)
         say(f"{self.demos} demonstrations, {frames} frames: {path}")
         return {"dataset": path, "demonstrations": self.demos, "frames": frames}
+
+    def _converted(self, recording: Path) -> dict[str, Any]:
+        bundle, path = load_bundle(self.policy or Path("runs/run/policy")), self.folder() / "dataset"
+        made = convert(recording, self.map, bundle.manifest, path, self.overwrite)
+        for note in made.left_out:
+            say(note)
+        say(f"{made.episodes} episodes, {made.successes} of them successes, {made.frames} frames: {path}")
+        return {
+            "dataset": path,
+            "demonstrations": made.successes,
+            "frames": made.frames,
+            "left_out": made.left_out,
+        }
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Read a LeRobot dataset v3.0 from local disk, an episode at a time."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from simreal.data.episodes import Episode
 from simreal.data.lerobot_writer import VERSION
+from simreal.data.parquet_rows import EpisodeRows
 from simreal.errors import SimrealError, nearest
 
 _IMAGES = "observation.images."
@@ -49,12 +50,35 @@ class LeRobotDataset:
         """Return the meaning of each element of an action."""
         return tuple(self.info["features"]["action"]["names"])
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Return (H, W, 3)."""
+        return tuple(self.info["features"][self.image_key]["shape"])
+
+    @property
+    def action_scale(self) -> tuple[float, ...]:
+        """Return what an action of 1 is; () where nobody has said it."""
+        return tuple(self.info.get("simreal", {}).get("action_scale", ()))
+
+    @property
+    def images_only(self) -> bool:
+        """Return whether proprioception and actions are unknown."""
+        return bool(self.info.get("simreal", {}).get("images_only", False))
+
     def __len__(self) -> int:
         return len(self._episodes)
 
     def __iter__(self) -> Iterator[Episode]:
-        for index in range(len(self)):
-            yield self.read_episode(index)
+        """Yield every episode, in one pass over the files."""
+        rows, checked = EpisodeRows(self._columns()), ""
+        for row in self._episodes:
+            place = self._place(row)
+            with _faults_of(self.path / place):
+                if place != checked:
+                    _check_columns(self.path / place, self._columns())
+                    checked = place
+                table = rows.read(self.path / place, row["episode_index"], row["length"])
+            yield self._episode(table, row, place)
 
     def read_episode(self, index: int) -> Episode:
         """Return one episode.
@@ -63,10 +87,22 @@ class LeRobotDataset:
             SimrealError: naming the file, and the column that is missing or wrong.
         """
         row = self._episodes[index]
-        place = self.info["data_path"].format(
-            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+        place, columns, number = self._place(row), self._columns(), row["episode_index"]
+        with _faults_of(self.path / place):
+            _check_columns(self.path / place, columns)
+            filters = [("episode_index", "=", number)]
+            table = pq.read_table(self.path / place, columns=columns, filters=filters)
+        return self._episode(table, row, place)
+
+    def _place(self, row: dict[str, Any]) -> str:
+        return str(
+            self.info["data_path"].format(
+                chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+            )
         )
-        table = self._rows(self.path / place, index)
+
+    def _episode(self, table: pa.Table, row: dict[str, Any], place: str) -> Episode:
+        index = row["episode_index"]
         if len(table) != row["length"]:
             raise SimrealError(
                 f"{self.path / place}: episode {index} has {len(table)} rows, "
@@ -74,7 +110,7 @@ class LeRobotDataset:
             )
         try:
             return Episode(
-                self._images(table, place),
+                self._images(table),
                 _vectors(table, "observation.state"),
                 _vectors(table, "action"),
                 _scalars(table, "next.reward"),
@@ -122,18 +158,18 @@ class LeRobotDataset:
         columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
         rows: list[dict[str, Any]] = []
         for path in sorted((self.path / "meta" / "episodes").glob("chunk-*/file-*.parquet")):
-            rows += _read(path, columns).to_pylist()
+            with _faults_of(path):
+                _check_columns(path, columns)
+                rows += pq.read_table(path, columns=columns).to_pylist()
         if not rows:
             raise SimrealError(f"{self.path}/meta/episodes: no episodes")
         return sorted(rows, key=lambda row: row["episode_index"])
 
-    def _rows(self, path: Path, index: int) -> pa.Table:
+    def _columns(self) -> list[str]:
         columns = [self.image_key, "observation.state", "action", "timestamp", "episode_index"]
-        optional = [n for n in ("next.reward", "next.success") if n in self.info["features"]]
-        table = _read(path, columns + optional, [("episode_index", "=", index)])
-        return table.filter(pc.equal(table["episode_index"], index))
+        return columns + [n for n in ("next.reward", "next.success") if n in self.info["features"]]
 
-    def _images(self, table: pa.Table, place: str) -> NDArray[np.uint8]:
+    def _images(self, table: pa.Table) -> NDArray[np.uint8]:
         shape = tuple(self.info["features"][self.image_key]["shape"])
         images = []
         for number, entry in enumerate(table[self.image_key].to_pylist()):
@@ -147,15 +183,20 @@ class LeRobotDataset:
         return np.ascontiguousarray(images)
 
 
-def _read(path: Path, columns: list[str], filters: Any = None) -> pa.Table:
+def _check_columns(path: Path, columns: list[str]) -> None:
+    present = pq.read_schema(path).names
+    for name in columns:
+        if name not in present:
+            raise SimrealError(f"{path}: column {name}: missing; {nearest(name, present)}")
+
+
+@contextlib.contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Tell what is wrong with a file in the user's terms."""
     if not path.is_file():
         raise SimrealError(f"{path}: missing")
     try:
-        present = pq.read_schema(path).names
-        for name in columns:
-            if name not in present:
-                raise SimrealError(f"{path}: column {name}: missing; {nearest(name, present)}")
-        return pq.read_table(path, columns=columns, filters=filters)
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise SimrealError(f"{path}: truncated or damaged: {' '.join(str(error).split())}") from None
 

@@ -40,6 +40,10 @@ class DatasetNames:
     """An instruction in a sentence."""
     robot_type: str = "panda"
     camera: str = "main"
+    action_scale: tuple[float, ...] = ()
+    """What an action of 1 is, in the units of the names; () where nobody has said it."""
+    images_only: bool = False
+    """Whether proprioception and actions are unknown, and zeros stand for them."""
 
 
 def write_dataset(
@@ -215,6 +219,10 @@ class _Writer:
             "data_path": DATA_PATH,
             "video_path": None,
             "features": features,
+            "simreal": {
+                "action_scale": list(self._names.action_scale),
+                "images_only": self._names.images_only,
+            },
         }
 
 

@@ -1,7 +1,9 @@
 """`TargetData`: what a method may see of the target, drawn as batches."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from simreal.data.batch import Batch
 from simreal.data.episodes import Episode
+from simreal.data.stored_images import ImageStore, StoredImages
 from simreal.errors import SimrealError
 
 
@@ -16,12 +19,15 @@ from simreal.errors import SimrealError
 class TargetData:
     """Frames of the target: RGB, proprioception and actions, nothing else."""
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | StoredImages
+    """(N, H, W, 3) RGB; of a large dataset they stay in a file, and only what is asked for is read."""
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     """(N, A): what was done; in a demonstration that was right."""
     episode: NDArray[np.int64]
     """(N,): which episode a frame belongs to, counted from 0; the frames of one lie in order."""
+    images_only: bool = False
+    """Whether nothing but the images is known: no action, and a proprioception that stands for any."""
 
     @property
     def demonstrations(self) -> int:
@@ -29,25 +35,50 @@ class TargetData:
         return len(np.unique(self.episode))
 
     @classmethod
-    def of_episodes(cls, episodes: list[Episode]) -> "TargetData":
-        """Put the frames of all episodes together.
+    def of_episodes(cls, episodes: Iterable[Episode], beside: Path | None = None) -> "TargetData":
+        """Put the frames of all episodes together; memory holds the images of few.
+
+        Args:
+            episodes: At least one.
+            beside: The dataset that they come from, if any.
 
         Raises:
             SimrealError: if there is no frame at all.
         """
-        if not episodes:
+        images = ImageStore(beside)
+        parts: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        for episode in episodes:
+            images.add(episode.images)
+            parts.append((episode.proprio, episode.actions))
+        if not parts:
             raise SimrealError("no demonstrations: at least one episode is needed")
         return cls(
-            np.concatenate([episode.images for episode in episodes]),
-            np.concatenate([episode.proprio for episode in episodes]),
-            np.concatenate([episode.actions for episode in episodes]),
-            np.repeat(np.arange(len(episodes)), [len(episode) for episode in episodes]),
+            images.finish(),
+            np.concatenate([proprio for proprio, _ in parts]),
+            np.concatenate([actions for _, actions in parts]),
+            np.repeat(np.arange(len(parts)), [len(actions) for _, actions in parts]),
         )
 
     def only(self, episodes: NDArray[np.int64]) -> "TargetData":
         """Return the frames of these demonstrations."""
-        keep = np.isin(self.episode, episodes)
-        return TargetData(self.images[keep], self.proprio[keep], self.actions[keep], self.episode[keep])
+        return self.chosen(np.flatnonzero(np.isin(self.episode, episodes)))
+
+    def chosen(self, indices: NDArray[np.int64]) -> "TargetData":
+        """Return the frames at `indices`; images in a file stay there."""
+        stored = isinstance(self.images, StoredImages)
+        images = self.images.only(indices) if stored else self.images[indices]  # type: ignore[union-attr]
+        return dataclasses.replace(
+            self,
+            images=images,
+            proprio=self.proprio[indices],
+            actions=self.actions[indices],
+            episode=self.episode[indices],
+        )
+
+    def parts(self, size: int = 256) -> Iterator[Batch]:
+        """Yield all frames in order, as they are, some at a time."""
+        for first in range(0, len(self), size):
+            yield self.at(np.arange(first, min(first + size, len(self))))
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -62,8 +93,10 @@ class TargetData:
         What was done in between is the first ones' auxiliary label `executed`.
 
         Raises:
-            SimrealError: if no frame follows another.
+            SimrealError: if no frame follows another, or nobody knows what was done.
         """
+        if self.images_only:
+            raise SimrealError("the frames are images alone: inverse dynamics needs the actions between them")
         (firsts,) = np.nonzero(self.episode[:-1] == self.episode[1:])
         if not len(firsts):
             raise SimrealError("no two frames follow each other: inverse dynamics needs whole episodes")

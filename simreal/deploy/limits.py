@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from simreal.deploy.reading import load_yaml, mapping, number, numbers
 from simreal.errors import SimrealError, nearest
+from simreal.reading import load_yaml, mapping, number, numbers
 
 _JOINT = ("position_rad", "velocity_rad_s", "acceleration_rad_s2", "jerk_rad_s3")
 _GRIPPER = ("workspace_m", "table_m", "speed_m_s", "soft_zone_m")

@@ -37,7 +37,9 @@ def write_log_dataset(
     first = next(decisions(folder), None)
     if first is None or first["image"] is None:
         return None
-    names = DatasetNames(specs["proprio"].order, manifest.action.order, task, robot, camera)
+    names = DatasetNames(
+        specs["proprio"].order, manifest.action.order, task, robot, camera, manifest.action.scale
+    )
     fps = 1 / manifest.control_period_s
     return write_dataset(folder / "dataset", _episodes(folder, fps), fps, names)
 

@@ -97,7 +97,8 @@ def finish(folder: Path, manifest: BundleManifest, stopped: str = "") -> Recordi
     dataset = folder / "dataset"
     spec = next(spec for spec in manifest.observations if spec.name == "proprio")
     task, robot = task_of(manifest).description, robot_spec(manifest).name
-    names = DatasetNames(spec.order, manifest.action.order, task, robot)
+    scale = manifest.action.scale
+    names = DatasetNames(spec.order, manifest.action.order, task, robot, action_scale=scale)
     episodes = _scored(folder, counted, 1 / manifest.control_period_s, found)
     first = next(episodes, None)
     if first is not None:

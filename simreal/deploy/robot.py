@@ -3,7 +3,6 @@
 Any object with these members works, LeRobot's own robots among them; lerobot is never imported.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
@@ -14,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import Domain
-from simreal.deploy.reading import load_yaml, mapping, number
 from simreal.errors import SimrealError, nearest
+from simreal.reading import load_yaml, mapping, number
+from simreal.units import TO_SI, Unit
 
 Features = dict[str, Any]
 """Key -> `float`, or the shape of an image."""
 Values = dict[str, Any]
 """Flat observation or action: `"<joint>.pos": float`, `"<camera>": uint8 (H, W, 3)` RGB."""
-Unit = Literal["rad", "deg", "m", "mm"]
-_TO_SI: dict[str, float] = {"rad": 1.0, "deg": math.pi / 180, "m": 1.0, "mm": 1e-3}
 
 
 @runtime_checkable
@@ -93,11 +91,11 @@ class Channel:
 
     def to_policy(self, value: float) -> float:
         """Return the policy's value (rad or m) of a robot's value."""
-        return self.sign * value * _TO_SI[self.unit] + self.offset
+        return self.sign * value * TO_SI[self.unit] + self.offset
 
     def to_robot(self, value: float) -> float:
         """Return the robot's value of a policy's value (rad or m)."""
-        return self.sign * (value - self.offset) / _TO_SI[self.unit]
+        return self.sign * (value - self.offset) / TO_SI[self.unit]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any
 from simreal.deploy.robot import Features, Values
 from simreal.deploy.ros2_config import Ros2Config
 from simreal.deploy.ros2_inbox import Inbox, Stamp
-from simreal.deploy.ros2_messages import Float64MultiArray, Image, JointState, rgb_of_image
+from simreal.deploy.ros2_messages import Float64MultiArray, Image, JointState
 from simreal.deploy.ros2_node import Node, Subscription, subscribers
+from simreal.encodings import rgb_of_image
 from simreal.errors import SimrealError, nearest
 
 _CLOCKS_DIFFER_S = 0.5  # no network that a robot is controlled over takes longer

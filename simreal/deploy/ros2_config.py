@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simreal.deploy.reading import load_yaml, mapping, number
 from simreal.errors import SimrealError
+from simreal.reading import load_yaml, mapping, number
 
 SERVED_FINGERS = ("finger_joint1", "finger_joint2")
 """What a robot server calls the gripper's joints in the joint states; each has half of the opening."""

@@ -147,7 +147,8 @@ def bayes_head(problem: Problem, report: Report, *, prior_precision: float | Non
 def _hidden(policy: Policy, data: TargetData) -> tuple[Array, Array]:
     """Return the inputs of the output layer with a one, (N, D), and the raw actions, (N, A)."""
     with torch.no_grad():
-        hidden = policy.head.hidden(policy.features(data.at(np.arange(len(data))).observation))
+        parts = [policy.head.hidden(policy.features(part.observation)) for part in data.parts()]
+        hidden = torch.cat(parts)
         action = policy.head.output(hidden)
     ones = torch.ones(len(hidden), 1)
     return torch.cat([hidden, ones], dim=1).double().numpy(), action.double().numpy()

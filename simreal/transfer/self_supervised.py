@@ -35,6 +35,8 @@ def proprio(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
     they do the rest. Cf. Jeong et al. 2020, arXiv:1910.09471.
     """
     frames = frames_of(problem)
+    if frames.images_only:
+        raise SimrealError("the frames are images alone: method 'proprio' needs the gripper's position too")
     _check_sighted(problem.policy)
     columns = list(problem.gripper or range(frames.proprio.shape[1]))
     position = frames.proprio[:, columns]

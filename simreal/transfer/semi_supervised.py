@@ -81,8 +81,7 @@ def self_labelled(policy: Policy, frames: TargetData, rng: np.random.Generator, 
     answers = np.stack([_answers(policy, frames, every, rng) for _ in range(_VIEWS)])
     disagreement = answers.var(axis=0).mean(axis=1)
     best = np.sort(np.argsort(disagreement, kind="stable")[: round(kept * len(frames))])
-    found = dataclasses.replace(frames, actions=answers.mean(axis=0).astype(np.float32))
-    return TargetData(found.images[best], found.proprio[best], found.actions[best], found.episode[best])
+    return dataclasses.replace(frames, actions=answers.mean(axis=0).astype(np.float32)).chosen(best)
 
 
 def changed(batch: Batch, rng: np.random.Generator) -> Batch:

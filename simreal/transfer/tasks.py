@@ -72,7 +72,8 @@ class CameraChange:
         tone = np.log([self.gain, self.gamma]) / np.log(TONE)
         place = [*np.divide(self.shift, SHIFT), np.log(self.zoom) / np.log(ZOOM), self.turn_deg / TURN_DEG]
         colour = [np.sin(angle), 1 - np.cos(angle), float(self.swapped)]
-        return np.asarray([*colour, *tone, self.blur_px / BLUR_PX, *place])
+        # Single precision: autocast leaves a double alone, and bfloat16 weights refuse it.
+        return np.asarray([*colour, *tone, self.blur_px / BLUR_PX, *place], np.float32)
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the images, uint8 (B, H, W, C), changed; colours only turn where there are three."""

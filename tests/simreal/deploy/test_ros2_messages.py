@@ -11,6 +11,7 @@ rosbags = pytest.importorskip("rosbags.typesys", reason="needs rosbags, from the
 
 from simreal.deploy import ros2_messages as messages
 from simreal.deploy.ros2_messages import Float64MultiArray, Header, Image, JointState, String, Time
+from simreal.encodings import rgb_of_image
 from simreal.errors import SimrealError
 
 STORE = rosbags.get_typestore(rosbags.Stores.ROS2_JAZZY)
@@ -103,7 +104,7 @@ def test_encodings_and_padded_rows(encoding: str, padding: int) -> None:
     rows = rgb[..., channels].reshape(4, -1)
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
     message = Image(Header(), 4, 6, encoding, 0, padded.shape[1], padded.tobytes())
-    assert np.array_equal(messages.rgb_of_image(message), rgb)
+    assert np.array_equal(rgb_of_image(message), rgb)
 
 
 @pytest.mark.parametrize(
@@ -117,4 +118,4 @@ def test_encodings_and_padded_rows(encoding: str, padding: int) -> None:
 )
 def test_an_image_that_cannot_be_read_is_named(image: Image, words: str) -> None:
     with pytest.raises(SimrealError, match=words):
-        messages.rgb_of_image(image)
+        rgb_of_image(image)

@@ -1,4 +1,4 @@
-"""Read the small YAML files of deployment, with errors that name file, key and value."""
+"""Read small YAML files of settings, with errors that name file, key and value."""
 
 import math
 from collections.abc import Iterable
