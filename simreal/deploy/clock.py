@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -174,7 +174,10 @@ def punctual() -> Iterator[None]:
 
 @contextlib.contextmanager
 def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
-    """Give this thread the real-time scheduler SCHED_FIFO while the block lasts; what it starts has it not.
+    """Give this process the real-time scheduler SCHED_FIFO while the block lasts.
+
+    All its threads: one that holds the interpreter must not wait behind other processes. Threads and
+    processes that are started meanwhile inherit it.
 
     Raises:
         SimrealError: where that is not permitted, and how it would be.
@@ -183,8 +186,7 @@ def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
         raise SimrealError("--realtime: this system has no SCHED_FIFO; it is Linux's")
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
-        # A process started from here must not keep the processor from everything else.
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        _schedule(os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         raise SimrealError(
             "--realtime: this process may not use SCHED_FIFO: give it CAP_SYS_NICE, or its user "
@@ -193,4 +195,10 @@ def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setscheduler(0, *before)
+        _schedule(*before)
+
+
+def _schedule(policy: int, parameter: Any) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setscheduler(int(thread), policy, parameter)

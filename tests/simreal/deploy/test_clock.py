@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -112,14 +113,23 @@ except SimrealError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_FIFO"), reason="Linux's")
-def test_the_real_time_scheduler_is_for_the_loop_alone() -> None:
-    ask = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
-    before = os.sched_getscheduler(0)
+def test_the_real_time_scheduler_is_for_all_threads_and_ends_with_the_loop() -> None:
+    before, done, found = os.sched_getscheduler(0), threading.Event(), list[int]()
+
+    def note() -> None:
+        done.wait(10)
+        found.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=note)
+    thread.start()
     try:
         with first_in_line():
-            assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
-            child = subprocess.run(ask, capture_output=True, text=True, check=True)
-            assert int(child.stdout) == os.SCHED_OTHER
+            assert os.sched_getscheduler(0) == os.SCHED_FIFO
+            done.set()
+            thread.join()
     except SimrealError as error:
         pytest.skip(str(error))
+    finally:
+        done.set()
+    assert found == [os.SCHED_FIFO]
     assert os.sched_getscheduler(0) == before
