@@ -57,7 +57,8 @@ def test_every_method_without_rewards_needs_no_environment(
     episodes = [dataclasses.replace(e, actions=(e.actions - 1) / 2) for e in episodes]
     adapted = adapt(bundle, method, given(tmp_path / "d", episodes, names, source=source_run), 0)
     assert bundle.weights_sha256 == before
-    assert adapted.weights_sha256 != before
+    if method != "latent-search":  # so few looks may find nothing better than the source
+        assert adapted.weights_sha256 != before
     assert adapted.manifest.parent == before
     assert finite(adapted)
 
