@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import envs
+from simreal.bundles import load_bundle
 from simreal.cli import main
+from simreal.data.importing.rules import Rules
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,14 @@ def test_domain_file(tmp_path: Path) -> None:
         path = tmp_path / "my_lab.yaml"
         path.write_text(block)
         assert envs.load_domain(str(path)).name == "my-lab"
+
+
+def test_mapping_file(smoke_run: Path, tmp_path: Path) -> None:
+    (block,) = blocks("yaml mapping")
+    path = tmp_path / "map.yaml"
+    path.write_text(block)
+    rules = Rules.read(path, load_bundle(smoke_run / "policy").manifest, {})
+    assert set(rules.mapping.sources) == {"/joint_states", "/action"}
 
 
 def test_pictures_exist() -> None:

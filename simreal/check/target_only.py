@@ -37,12 +37,11 @@ def train(config: PolicyConfig, data: TargetData, learning_rate: float, updates:
 def converge(config: PolicyConfig, data: TargetData, learning_rate: float, most: int, seed: int) -> Tuned:
     """Train until the loss on held-out demonstrations no longer falls.
 
-    Whole demonstrations are held out: neighbouring frames of one would tell the answer.
+    Whole demonstrations are held out: neighbouring frames of one would tell the answer. Of a single one
+    its last frames are.
     """
     rng = np.random.default_rng(seed)
-    held = max(1, round(_HELD_OUT * data.demonstrations))
-    order = rng.permutation(data.demonstrations)
-    fitted, checked = data.only(order[held:]), data.only(order[:held])
+    fitted, checked = _parted(data, rng)
     learner = _fresh(config, fitted, learning_rate, most, seed)
     best, best_at, looks = float("inf"), 0, 0
     while learner.done < most and looks < _PATIENCE:
@@ -64,6 +63,16 @@ def choose(trials: list[Tuned]) -> Tuned:
     chosen = by_rate[best]
     updates = round(float(np.mean([trial.updates for trial in chosen])))
     return Tuned(best, updates, float(np.mean([trial.held_out_loss for trial in chosen])))
+
+
+def _parted(data: TargetData, rng: np.random.Generator) -> tuple[TargetData, TargetData]:
+    """Return what to fit, and what to check it on."""
+    if data.demonstrations == 1:
+        first = min(len(data) - 1, round((1 - _HELD_OUT) * len(data)))
+        return data.chosen(np.arange(max(1, first))), data.chosen(np.arange(first, len(data)))
+    held = max(1, round(_HELD_OUT * data.demonstrations))
+    order = rng.permutation(data.demonstrations)
+    return data.only(order[held:]), data.only(order[:held])
 
 
 def _fresh(config: PolicyConfig, data: TargetData, learning_rate: float, updates: int, seed: int) -> Learner:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_BYTES = 256 << 20  # of images in memory; more go into a file
+MOST_BYTES = 128 << 20  # of images in memory; more go into a file
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,8 @@ class ConditionedEncoder(nn.Module):
         return self.combine(self.perceive(observation), observation)
 
     def _at(self, observation: Observation, part: str, *inputs: Any) -> Tensor:
-        weights = self.weights(self.latent(observation[_DOMAIN][0]))
+        with torch.autocast("cpu", enabled=False):  # small changes of weights would be lost
+            weights = self.weights(self.latent(observation[_DOMAIN][0]))
         held = {f"encoder.{name}": weight for name, weight in weights.items()}
         return functional_call(_Part(self.base, part), held, inputs)
 

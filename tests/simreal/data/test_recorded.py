@@ -11,6 +11,7 @@ import pytest
 
 from policies import PolicyBundle
 from simreal.adapt import Given, adapt
+from simreal.check import target_only
 from simreal.cli import main
 from simreal.data import stored_images
 from simreal.data.episodes import Episode
@@ -57,7 +58,8 @@ def test_every_method_without_rewards_needs_no_environment(
     episodes = [dataclasses.replace(e, actions=(e.actions - 1) / 2) for e in episodes]
     adapted = adapt(bundle, method, given(tmp_path / "d", episodes, names, source=source_run), 0)
     assert bundle.weights_sha256 == before
-    assert adapted.weights_sha256 != before
+    if method != "latent-search":  # so few looks may find nothing better than the source
+        assert adapted.weights_sha256 != before
     assert adapted.manifest.parent == before
     assert finite(adapted)
 
@@ -74,6 +76,17 @@ def test_one_demonstration_of_one_frame_and_constant_values(
     for index, shown in enumerate(([few], [still])):
         path = tmp_path / str(index)
         assert finite(adapt(bundle, method, given(path, shown, names, source=source_run), 0))
+
+
+@pytest.mark.parametrize("frames", [1, 12])
+def test_target_only_is_tuned_on_one_demonstration(
+    frames: int, bundle: PolicyBundle, episodes: list[Episode]
+) -> None:
+    data = TargetData.of_episodes([first(episodes[0], frames)])
+    tuned = target_only.converge(bundle.policy.config, data, 1e-3, 2, 0)
+    assert np.isfinite(tuned.held_out_loss)
+    policy = target_only.train(bundle.policy.config, data, 1e-3, 2, 0)
+    assert all(np.isfinite(value).all() for value in policy.to_arrays().values())
 
 
 def first(episode: Episode, count: int) -> Episode:
