@@ -69,7 +69,9 @@ class ConditionedEncoder(nn.Module):
         return self.combine(self.perceive(observation), observation)
 
     def _at(self, observation: Observation, part: str, *inputs: Any) -> Tensor:
-        weights = self.weights(self.latent(observation[_DOMAIN][0]))
+        # bfloat16 is for the network: a latent, and small moves of weights, would be lost in its steps.
+        with torch.autocast("cpu", enabled=False):
+            weights = self.weights(self.latent(observation[_DOMAIN][0]))
         held = {f"encoder.{name}": weight for name, weight in weights.items()}
         return functional_call(_Part(self.base, part), held, inputs)
 
