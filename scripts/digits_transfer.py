@@ -7,8 +7,8 @@ So every method runs as it does on a robot, with its own settings, on the same s
 target's digits are given, without labels unless a row says otherwise; the other half is the test.
 """
 
+import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,9 +28,8 @@ from simreal.check.statistics import t_interval
 from simreal.check.verdict import Comparison, compare_all
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
-from simreal.progress import progress
 from simreal.results import write_result
-from simreal.transfer import METHODS, Problem
+from simreal.transfer import METHODS, UPDATES, Problem
 
 NETWORK = PolicyConfig(
     EncoderConfig(
@@ -73,7 +72,7 @@ class Sizes:
     seeds: int
 
 
-SIZES = {"default": Sizes(5000, 1000, 500, 10), "smoke": Sizes(400, 20, 4, 2)}
+SIZES = {"default": Sizes(5000, 1000, UPDATES, 10), "smoke": Sizes(400, 20, 4, 2)}
 Success = dict[str, list[float]]
 
 
@@ -85,19 +84,27 @@ def digits(images: NDArray[np.float64], labels: NDArray[np.int64]) -> TargetData
     return TargetData(pixels, nothing, actions, np.arange(len(labels)))
 
 
-def load(most: int, seed: int) -> dict[str, TargetData]:
-    """Return both sets, in an order of the seed, `most` digits of each at most."""
+@functools.cache
+def read() -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Return images (N, 8, 8) from 0 to 255 of both sets, and what they show."""
     images, labels = mnist_data()
     # MNIST puts digits of 20x20 into 28x28; scikit-learn's fill their frame.
     inner = images.reshape(-1, 28, 28)[:, 4:24, 4:24].astype(np.float32)
     small = np.stack([cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in inner])
     other = load_digits()
+    return {
+        "MNIST": (small, labels.astype(np.int64)),
+        "digits": (other.images * 255 / 16, other.target.astype(np.int64)),
+    }
+
+
+def load(most: int, seed: int) -> dict[str, TargetData]:
+    """Return both sets, in an order of the seed, `most` digits of each at most."""
     rng = np.random.default_rng(seed)
-    sets = {"MNIST": (small, labels), "digits": (other.images * 255 / 16, other.target)}
     found = {}
-    for name, (pixels, right) in sets.items():
+    for name, (pixels, right) in read().items():
         order = rng.permutation(len(right))[:most]
-        found[name] = digits(pixels[order], right[order].astype(np.int64))
+        found[name] = digits(pixels[order], right[order])
     return found
 
 
@@ -123,9 +130,7 @@ def few(data: TargetData, count: int) -> TargetData:
     return data.only(np.concatenate([np.flatnonzero(digit == label)[:count] for label in range(10)]))
 
 
-def run_seed(
-    source: str, target: str, options: Options, seed: int, done: Callable[[], None]
-) -> dict[str, float]:
+def run_seed(source: str, target: str, options: Options, seed: int) -> dict[str, float]:
     """Return the accuracy of every row for one seed."""
     sizes, sets = SIZES[options.preset], load(SIZES[options.preset].most, seed)
     half = len(sets[target]) // 2
@@ -136,16 +141,15 @@ def run_seed(
     for name in WITHOUT_LABELS:
         problem = Problem(policy, seed, source=sets[source], frames=given, updates=sizes.updates)
         found[name] = accuracy(METHODS[name].adapt(problem), test)
-        done()
     for count in options.labels:
         some = few(given, count)
         for name in WITH_LABELS:
             problem = Problem(policy, seed, some, sets[source], given, sizes.updates)
             found[f"{name}, {count} a class"] = accuracy(METHODS[name].adapt(problem), test)
-            done()
-        alone = target_only.train(NETWORK, some, RATE, sizes.source_updates, seed)
+            alone = target_only.train(NETWORK, some, RATE, sizes.source_updates, seed)
         found[f"target-only, {count} a class"] = accuracy(alone, test)
-        done()
+    figures = ", ".join(f"{row} {value:.3f}" for row, value in found.items())
+    print(f"{source} to {target}, seed {seed}: {figures}", flush=True)
     return found
 
 
@@ -157,15 +161,20 @@ def compare(success: Success, tests: int) -> list[Comparison]:
 
 
 def table(results: dict[str, tuple[Success, list[Comparison]]]) -> str:
-    """Return the Markdown table: mean accuracy with its interval, and the verdict against source-only."""
+    """Return the Markdown table: mean accuracy, and the paired difference from source-only."""
     names = list(results)
-    lines = ["| candidate | " + " | | ".join(names) + " | |", "|---" * (1 + 2 * len(names)) + "|"]
+    lines = ["| candidate |" + "".join(f" {name} | against source-only |" for name in names)]
+    lines.append("|---" * (1 + 2 * len(names)) + "|")
     for row in next(iter(results.values()))[0]:
         cells = []
         for success, comparisons in results.values():
             low, high = t_interval(success[row])
-            verdict = next((item.verdict for item in comparisons if item.candidate == row), "")
-            cells.append(f"{np.mean(success[row]):.3f} ({low:.3f} to {high:.3f}) | {verdict}")
+            found = [
+                f"{item.difference:+.3f} ({item.ci_low:+.3f} to {item.ci_high:+.3f}) {item.verdict}"
+                for item in comparisons
+                if item.candidate == row
+            ]
+            cells.append(f"{np.mean(success[row]):.3f} ({low:.3f} to {high:.3f}) | {''.join(found)}")
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -175,14 +184,9 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     workers.set_threads(1)
     seeds = options.seeds or SIZES[options.preset].seeds
-    rows = len(WITHOUT_LABELS) + len(options.labels) * (len(WITH_LABELS) + 1)
     results = {}
     for source, target in (("MNIST", "digits"), ("digits", "MNIST")):
-        with progress(f"{source} to {target}", seeds * rows, "trainings") as advance:
-            found = [
-                run_seed(source, target, options, options.seed + index, lambda: advance(1))
-                for index in range(seeds)
-            ]
+        found = [run_seed(source, target, options, options.seed + index) for index in range(seeds)]
         success = {row: [one[row] for one in found] for row in found[0]}
         tests = len(load(SIZES[options.preset].most, 0)[target]) // 2
         results[f"{source} to {target}"] = success, compare(success, tests)

@@ -47,7 +47,7 @@ class ConditionedEncoder(nn.Module):
 
     def latent(self, description: Tensor) -> Tensor:
         """Return the latent (Z,) of a domain described by (D,)."""
-        return torch.tanh(self.embed(description)).float()  # under autocast it would be bfloat16
+        return torch.tanh(self.embed(description))
 
     def weights(self, latent: Tensor) -> dict[str, Tensor]:
         """Return the weights of the encoder at a latent (Z,)."""
@@ -69,7 +69,8 @@ class ConditionedEncoder(nn.Module):
         return self.combine(self.perceive(observation), observation)
 
     def _at(self, observation: Observation, part: str, *inputs: Any) -> Tensor:
-        with torch.autocast("cpu", enabled=False):  # small changes of weights would be lost
+        # bfloat16 is for the network: a latent, and small moves of weights, would be lost in its steps.
+        with torch.autocast("cpu", enabled=False):
             weights = self.weights(self.latent(observation[_DOMAIN][0]))
         held = {f"encoder.{name}": weight for name, weight in weights.items()}
         return functional_call(_Part(self.base, part), held, inputs)

@@ -26,18 +26,20 @@ class OnlineAdapter:
     .. math:: \min_p \frac{1}{n} \sum_t \| g(p(o_t), p(o_{t+1})) - a_t \|^2
 
     over perception :math:`p` alone, with the head :math:`g` that `learn_inverse_dynamics` returned and the
-    policy's own head as they are. The policy given is not changed.
+    policy's own head as they are. Exists for a camera whose light or contrast changes at work, when
+    nothing was recorded before. The policy given is not changed.
     """
 
     def __init__(
-        self, policy: Policy, head: nn.Module, learning_rate: float = 1e-4, transitions: int = 16
+        self, policy: Policy, head: nn.Module, learning_rate: float = 1e-2, transitions: int = 16
     ) -> None:
         """Prepare to adapt.
 
         Args:
             policy: Acts, and is the start of what adapts.
             head: (B, 2 P) to (B, A), from `learn_inverse_dynamics`.
-            learning_rate: Of plain gradient steps; 0 learns nothing.
+            learning_rate: Of plain gradient steps; 0 learns nothing. On dimmed digits 1e-4 changed
+                nothing in 400 steps, 2e-2 overshot on one seed of three.
             transitions: How many of the last ones a step looks at.
         """
         self.policy = copy.deepcopy(policy).requires_grad_(False)

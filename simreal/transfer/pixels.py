@@ -25,8 +25,8 @@ def fourier(problem: Problem, report: Report, beta: float = 0.06) -> Policy:
     """Take the target's low-frequency amplitudes (`images.fourier_transfer`): its light and haze.
 
     Each source image meets a random target frame. `beta` 0 changes nothing; 0.06 exchanges the means
-    and the three lowest frequencies of an image of 64 pixels. Exists for shifts of light and of slow
-    gradients, such as glare, with shapes unchanged. Yang and Soatto 2020, arXiv:2004.05498.
+    and the three lowest frequencies of an image of 64 pixels. Exists for shifts of light and of haze,
+    such as a veil over the whole image, with shapes unchanged. Yang and Soatto 2020, arXiv:2004.05498.
     """
     frames = frames_of(problem)
 

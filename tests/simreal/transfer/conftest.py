@@ -79,11 +79,6 @@ def pictures() -> Any:
     return load("pictures").make_pictures()
 
 
-@pytest.fixture(scope="session")
-def dots() -> Any:
-    return load("dots").make_dots()
-
-
 def load(name: str) -> Any:
     """Return a module of this folder, which is no package."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")

@@ -1,5 +1,10 @@
-"""What a robot knows of itself adapts its perception, shown on two dots; and nothing does without it."""
+"""What a robot knows of itself adapts its perception, shown on digits; and nothing does without it.
 
+The robot walks from digit to digit. It measures where it stands, or knows only which way it went; what it
+should do at a digit is something else. Neither tells it, but all three take seeing which digit it is.
+"""
+
+import dataclasses
 import functools
 from typing import Any
 
@@ -16,64 +21,61 @@ def quiet(losses: object) -> None:
     pass
 
 
+def low_contrast(images: np.ndarray) -> np.ndarray:
+    return 90 + 0.35 * images
+
+
 def dim(images: np.ndarray) -> np.ndarray:
     return 20 + 0.25 * images
 
 
+def problem(pictures: Any, change: Any, updates: int) -> Problem:
+    """Return the problem of adapting to changed images; no right action of either domain is in it."""
+    source, frames = pictures.walk(slice(0, 1000)), pictures.walk(slice(1000, 1400), change)
+    return Problem(pictures.policy, 0, source=source, frames=frames, updates=updates)
+
+
 @pytest.mark.parametrize("run", [self_supervised.proprio, self_supervised.inverse_dynamics])
 @pytest.mark.parametrize("on", [True, False])
-def test_what_the_robot_knows_halves_the_error(dots: Any, run: Any, on: bool) -> None:
+def test_what_the_robot_knows_lowers_the_error(pictures: Any, run: Any, on: bool) -> None:
     run = run if on else functools.partial(run, weight=0.0)
-    before = dots.error(dots.policy, dim)
-    after = dots.error(run(dots.problem(dim, 200), quiet), dim)
-    assert (after < 0.6 * before) == on, f"{before:.3f} to {after:.3f}"
+    before = pictures.error(pictures.policy, low_contrast)
+    after = pictures.error(run(problem(pictures, low_contrast, 200), quiet), low_contrast)
+    assert (after < 0.7 * before) == on, f"{before:.3f} to {after:.3f}"
 
 
-def test_no_label_of_the_source_is_used(dots: Any) -> None:
-    """The source's actions changed to nonsense change nothing."""
-    import dataclasses
-
-    problem = dots.problem(dim, 5)
-    nonsense = dataclasses.replace(problem.source, actions=-problem.source.actions)
-    one = self_supervised.proprio(problem, quiet)
-    other = self_supervised.proprio(dataclasses.replace(problem, source=nonsense), quiet)
-    for name, value in one.to_arrays().items():
-        assert np.array_equal(value, other.to_arrays()[name]), name
-
-
-def test_a_policy_without_sight_is_refused(dots: Any) -> None:
-    blind = Policy(PolicyConfig(EncoderConfig("state", (("proprio", 2),), None), action_size=2))
-    problem = Problem(blind, 0, source=dots.source, frames=dots.source, updates=1)
+def test_a_policy_without_sight_is_refused(pictures: Any) -> None:
+    blind = Policy(PolicyConfig(EncoderConfig("state", (("proprio", 3),), None), action_size=3))
+    frames = pictures.walk(slice(0, 40))
+    problem = Problem(blind, 0, source=frames, frames=frames, updates=1)
     for name in ("proprio", "inverse-dynamics"):
         with pytest.raises(SimrealError, match="sees no image"):
             METHODS[name].adapt(problem)
 
 
-@pytest.mark.parametrize("rate", [1e-3, 0.0])
-def test_it_goes_on_during_deployment(dots: Any, rate: float) -> None:
-    problem = Problem(dots.policy, 0, source=dots.source, updates=200)
-    policy, head = self_supervised.learn_inverse_dynamics(problem, quiet)
-    frames = dots.problem(dim, 1).frames
-    adapter = OnlineAdapter(policy, head, learning_rate=rate)
-    for index in range(len(frames) - 1):
-        if frames.episode[index] == frames.episode[index + 1]:
-            adapter.add(frames.images[index], frames.images[index + 1], frames.actions[index])
-            adapter.learn()
-    before, after = dots.error(policy, dim), dots.error(adapter.policy, dim)
-    assert (after < 0.9 * before) == (rate > 0), f"{before:.3f} to {after:.3f}"
-    assert dots.error(policy, dim) == before  # the one it was given is not changed
+@pytest.mark.parametrize("on", [True, False])
+def test_it_goes_on_during_deployment(pictures: Any, on: bool) -> None:
+    source = Problem(pictures.policy, 0, source=pictures.walk(slice(0, 1000)), updates=200)
+    policy, head = self_supervised.learn_inverse_dynamics(source, quiet)
+    frames = pictures.walk(slice(1000, 1400), dim)
+    adapter = OnlineAdapter(policy, head) if on else OnlineAdapter(policy, head, learning_rate=0.0)
+    for index in np.flatnonzero(frames.episode[:-1] == frames.episode[1:]):
+        adapter.add(frames.images[index], frames.images[index + 1], frames.actions[index])
+        adapter.learn()
+    before, after = pictures.error(policy, dim), pictures.error(adapter.policy, dim)
+    assert (after < 0.6 * before) == on, f"{before:.3f} to {after:.3f}"
+    assert pictures.error(policy, dim) == before  # the one it was given is not changed
     for name, value in policy.head.state_dict().items():
         assert np.array_equal(value, adapter.policy.head.state_dict()[name])
 
 
-def test_an_episode_that_starts_is_no_consequence(dots: Any) -> None:
-    head = self_supervised._head(2 * dots.policy.encoder.perception_size, 2)
-    adapter = OnlineAdapter(dots.policy, head)
-    frames = dots.source
-    observation = {"image": frames.images[0], "proprio": frames.proprio[0]}
+def test_an_episode_that_starts_is_no_consequence(pictures: Any) -> None:
+    head = self_supervised._head(2 * pictures.policy.encoder.perception_size, 3)
+    adapter = OnlineAdapter(pictures.policy, head)
+    observation = {"image": pictures.images[0]}
     for _ in range(3):
         adapter.start_episode()
-        assert np.array_equal(adapter.act_and_learn(observation), dots.policy.act(observation))
+        assert np.array_equal(adapter.act_and_learn(observation), pictures.policy.act(observation))
     assert adapter.learn() is None
     adapter.act(observation)
     adapter.act(observation)

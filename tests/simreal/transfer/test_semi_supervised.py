@@ -14,10 +14,10 @@ def quiet(losses: object) -> None:
 
 
 def varied(images: np.ndarray) -> np.ndarray:
-    """Another contrast and light for each image."""
-    rng = np.random.default_rng(len(images))
-    shape = (len(images), 1, 1, 1)
-    return rng.uniform(20, 120, shape) + rng.uniform(0.2, 0.6, shape) * images
+    """Of ten images with full contrast, then of a contrast from there to slightly reversed, at random."""
+    contrast = np.random.default_rng(0).uniform(-0.2, 1, len(images))
+    contrast[:10] = 1
+    return 127 + contrast[:, None, None, None] * (images - 127)
 
 
 def fading(images: np.ndarray) -> np.ndarray:
@@ -36,13 +36,12 @@ def fading(images: np.ndarray) -> np.ndarray:
 )
 def test_frames_add_to_demonstrations(pictures: Any, run: Any, change: Any, off: Any, on: bool) -> None:
     """Demonstrations are ten frames, of the mild end where there is one; frames are 400."""
-    problem = pictures.problem(change)
     demonstrations = pictures.frames(slice(1000, 1400), change).only(np.arange(10))
     problem = pictures.problem(change, demonstrations)
     tuned = pictures.error(fine_tuning.finetune(problem, quiet), change)
     run = run if on else functools.partial(run, **off)
     after = pictures.error(run(problem, quiet), change)
-    assert (after < 0.8 * tuned) == on, f"{tuned:.3f} with demonstrations alone, {after:.3f} with frames"
+    assert (after < 0.85 * tuned) == on, f"{tuned:.3f} with demonstrations alone, {after:.3f} with frames"
 
 
 def test_pseudo_labels_are_those_that_views_agree_on(pictures: Any) -> None:
