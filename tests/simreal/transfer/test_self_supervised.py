@@ -4,7 +4,6 @@ The robot walks from digit to digit. It measures where it stands, or knows only 
 should do at a digit is something else. Neither tells it, but all three take seeing which digit it is.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
