@@ -1,6 +1,7 @@
 """Time: absolute deadlines that are never stretched, and statistics of fixed size."""
 
 import contextlib
+import ctypes
 import gc
 import math
 import os
@@ -17,6 +18,7 @@ from simreal.errors import SimrealError
 _LOW_S, _HIGH_S, _PER_DECADE = 1e-6, 100.0, 64
 _BINS = round(math.log10(_HIGH_S / _LOW_S) * _PER_DECADE) + 2  # one below, one above
 _SWITCH_S = 2e-4  # how long another thread may keep the interpreter from a tick that is due
+_MCL_CURRENT, _MCL_FUTURE = 1, 2  # of sys/mman.h
 FIFO_PRIORITY = 50  # above everything ordinary, below the kernel's own threads at 99
 
 
@@ -177,7 +179,8 @@ def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
     """Give this process the real-time scheduler SCHED_FIFO while the block lasts.
 
     All its threads: one that holds the interpreter must not wait behind other processes. Threads and
-    processes that are started meanwhile inherit it.
+    processes that are started meanwhile inherit it. Memory is locked too, where that is permitted: a page
+    that the system had put aside was measured to cost a tick 20 ms.
 
     Raises:
         SimrealError: where that is not permitted, and how it would be.
@@ -192,9 +195,12 @@ def first_in_line(priority: int = FIFO_PRIORITY) -> Iterator[None]:
             "--realtime: this process may not use SCHED_FIFO: give it CAP_SYS_NICE, or its user "
             f"'rtprio {priority}' in /etc/security/limits.conf, or leave the option out"
         ) from None
+    library = ctypes.CDLL(None)
+    library.mlockall(_MCL_CURRENT | _MCL_FUTURE)
     try:
         yield
     finally:
+        library.munlockall()
         _schedule(*before)
 
 
