@@ -151,11 +151,13 @@ env = gymnasium.make("simreal/PandaReach-v0")
 policy = Policy(test.student_config(env))
 manifest = describe(policy, env, "simreal/PandaReach-v0", "source", 0, {{}}).manifest
 log = Log(Path({folder!r}), manifest, 7, 0.05)
+print(log.process_id, flush=True)
 for number in range(10**9):
+    dropped = log.dropped
     log.add(test.tick(number))
+    if log.dropped == dropped:  # a writer that is kept from the processor costs ticks, which are counted
+        print(number, flush=True)
     time.sleep(0.004)
-    if number == 120:
-        print(log.process_id, flush=True)
 """
 
 
@@ -171,8 +173,11 @@ def test_every_tick_outlives_the_loop_s_kill(tmp_path: Path, manifest: BundleMan
     while Path(f"/proc/{writer}").exists():  # what was not yet written is, by the process that is left
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    taken = [int(line) for line in process.stdout]
     steps = pq.read_table(tmp_path / "ticks", columns=["step"])["step"].to_pylist()
-    assert steps == list(range(max(121, len(steps))))
+    assert len(taken) > 100  # more than a buffer
+    assert steps[: len(taken)] == taken
+    assert len(steps) <= len(taken) + 1  # killed between the two
     path = write_log_dataset(tmp_path, manifest, "reach", "panda")
     assert path is not None
     assert sum(LeRobotDataset(path).lengths) == len(steps)
