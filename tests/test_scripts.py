@@ -65,3 +65,13 @@ def test_benchmark_loop(tmp_path: Path) -> None:
     # The promises are 0.3 ms at p99 and a ratio of 4; the slack is for a machine that runs other things too.
     assert figures["onnx_p50_ms"] < 0.3
     assert figures["torch_over_onnx"] > 2.5
+
+
+def test_digits_transfer(tmp_path: Path) -> None:
+    both = run("digits_transfer.py", tmp_path / "r.json", "--preset", "smoke", "--labels", "1")["digits"]
+    assert set(both) == {"MNIST to digits", "digits to MNIST"}
+    for found in both.values():
+        rows = found["candidates"]
+        assert {"source-only", "coral", "kmm", "fourier", "target-only, 1 a class"} <= set(rows)
+        assert all(len(accuracies) == 2 for accuracies in rows.values())
+        assert rows["coral"] != rows["source-only"]
