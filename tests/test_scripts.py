@@ -83,3 +83,13 @@ def test_large_dataset(tmp_path: Path) -> None:
     # The promise is 1 GB with 2 GB on disk.
     assert 1e8 < figures["peak_resident_bytes"] < 1e9
     assert not (tmp_path / "l" / "dataset").exists()
+
+
+def test_digits_transfer(tmp_path: Path) -> None:
+    both = run("digits_transfer.py", tmp_path / "r.json", "--preset", "smoke", "--labels", "1")["digits"]
+    assert set(both) == {"MNIST to digits", "digits to MNIST"}
+    for found in both.values():
+        rows = found["candidates"]
+        assert {"source-only", "coral", "kmm", "fourier", "target-only, 1 a class"} <= set(rows)
+        assert all(len(accuracies) == 2 for accuracies in rows.values())
+        assert rows["coral"] != rows["source-only"]

@@ -49,6 +49,7 @@ def maml(
     steps: int = 3,
     rate: float = 0.1,
     share: float = SHARE,
+    meta_rate: float = META_RATE,
 ) -> Policy:
     r"""Learn weights from which a few gradient steps adapt to any domain of a family; then take them.
 
@@ -65,7 +66,7 @@ def maml(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return maml_gradient(support, query, start, steps, rate)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share)
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share, meta_rate)
 
 
 def anil(
@@ -76,6 +77,7 @@ def anil(
     steps: int = 3,
     rate: float = 0.3,
     share: float = SHARE,
+    meta_rate: float = META_RATE,
 ) -> Policy:
     r"""MAML whose inner steps move the head alone: almost no inner loop.
 
@@ -91,7 +93,7 @@ def anil(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return maml_gradient(support, query, start, steps, rate, names)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate, names), share)
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate, names), share, meta_rate)
 
 
 def reptile(
@@ -102,6 +104,7 @@ def reptile(
     steps: int = 6,
     rate: float = 0.1,
     share: float = SHARE,
+    meta_rate: float = META_RATE,
 ) -> Policy:
     r"""Move the weights towards where adaptation to each domain leads; no second derivatives.
 
@@ -116,7 +119,7 @@ def reptile(
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
         return reptile_gradient(support, query, start, steps, rate)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share)
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate), share, meta_rate)
 
 
 def imaml(
@@ -129,6 +132,7 @@ def imaml(
     pull: float = 1.0,
     iterations: int = 3,
     share: float = SHARE,
+    meta_rate: float = META_RATE,
 ) -> Policy:
     r"""MAML by implicit differentiation: the inner problem is pulled, and its solution differentiated.
 
@@ -146,7 +150,7 @@ def imaml(
             return maml_gradient(support, query, start, 0, rate)
         return imaml_gradient(support, query, start, steps, rate, pull, iterations)
 
-    return _meta_transfer(problem, report, tasks, rule, Inner(rate, pull=pull), share)
+    return _meta_transfer(problem, report, tasks, rule, Inner(rate, pull=pull), share, meta_rate)
 
 
 def imitation(policy: Policy, batch: Batch) -> Loss:
@@ -160,14 +164,20 @@ def imitation(policy: Policy, batch: Batch) -> Loss:
 
 
 def _meta_transfer(
-    problem: Problem, report: Report, tasks: Tasks | None, rule: Rule, inner: Inner, share: float
+    problem: Problem,
+    report: Report,
+    tasks: Tasks | None,
+    rule: Rule,
+    inner: Inner,
+    share: float,
+    meta_rate: float,
 ) -> Policy:
     """Learn to adapt for the first `share` of the updates; adapt to the target for the rest."""
     if tasks is None:
         assert problem.source is not None  # declared as needed
         tasks = source_tasks(problem.source, SUPPORT)
     policy, rng = problem.copy_of_policy(), problem.generator()
-    learner = Learner(policy, LearnConfig(max(1, round(share * problem.updates)), META_RATE))
+    learner = Learner(policy, LearnConfig(max(1, round(share * problem.updates)), meta_rate))
     for _ in range(learner.config.updates):
         start, found = _weights(policy), []
         for _ in range(TASKS):

