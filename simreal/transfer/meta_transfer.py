@@ -57,9 +57,10 @@ def maml(
               \varphi_{j+1} = \varphi_j - \alpha \nabla L^\tau_S(\varphi_j)
 
     over tasks :math:`\tau`, each a sampled domain shown in source frames, with :math:`k` the `steps`
-    (0 learns all domains jointly, and not to adapt), :math:`\alpha` the `rate`, and :math:`L` the
-    imitation loss. On the demonstrations the same steps go on until the updates are spent. Exists for
-    shifts of a kind that the family has, and too few demonstrations to learn them from.
+    (0 learns all domains jointly, and not to adapt), :math:`\alpha` the `rate`, :math:`L` the
+    imitation loss, and Adam at `meta_rate` for :math:`\theta`. On the demonstrations the same steps go on
+    until the updates are spent. Exists for shifts of a kind that the family has, such as a turn of all
+    actions, and too few demonstrations to learn them from.
     Finn et al. 2017, arXiv:1703.03400.
     """
 

@@ -56,8 +56,8 @@ def color_match(problem: Problem, report: Report, share: float = 1.0) -> Policy:
 def random_conv(problem: Problem, report: Report, largest: int = 5) -> Policy:
     """Convolve source images at random (`images.convolve`), so that shapes are all that tells.
 
-    It looks at no target frame: the same policy serves every target. Exists for shifts of texture,
-    sharpness and colour that nobody has seen yet. `largest` 0 convolves nothing.
+    It looks at no target frame: the same policy serves every target. Exists for shifts of contrast, texture
+    and colour that nobody has seen yet. `largest` 0 convolves nothing.
     Xu et al. 2021, arXiv:2007.13003.
     """
 

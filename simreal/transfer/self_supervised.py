@@ -31,8 +31,8 @@ def proprio(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
               + \lambda \, E_{S \cup T} \| g(p(o)) - x \|^2
 
     with perception :math:`p(o)` (B, P), and the gripper's position :math:`x` (B, 3) from proprioception,
-    normalized. Exists for shifts of the camera and of colours, which move or hide the robot in the image as
-    they do the rest. Cf. Jeong et al. 2020, arXiv:1910.09471.
+    normalized. Exists for shifts that hide the robot in the image as they do the rest, such as low contrast;
+    it needs an encoder that sees both with the same eyes. Cf. Jeong et al. 2020, arXiv:1910.09471.
     """
     frames = frames_of(problem)
     if frames.images_only:
