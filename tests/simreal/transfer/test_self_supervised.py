@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from policies import EncoderConfig, Policy, PolicyConfig
 from simreal.errors import SimrealError
@@ -35,7 +36,7 @@ def problem(pictures: Any, change: Any, updates: int) -> Problem:
 def test_what_the_robot_knows_lowers_the_error(pictures: Any, run: Any, on: bool) -> None:
     run = run if on else functools.partial(run, weight=0.0)
     before = pictures.error(pictures.policy, low_contrast)
-    after = pictures.error(run(problem(pictures, low_contrast, 200), quiet), low_contrast)
+    after = pictures.error(run(problem(pictures, low_contrast, 150), quiet), low_contrast)
     assert (after < 0.7 * before) == on, f"{before:.3f} to {after:.3f}"
 
 
@@ -48,10 +49,16 @@ def test_a_policy_without_sight_is_refused(pictures: Any) -> None:
             METHODS[name].adapt(problem)
 
 
+@pytest.fixture(scope="module")
+def prepared(pictures: Any) -> tuple[Policy, nn.Module]:
+    """The policy and its inverse dynamics, learned on the source alone."""
+    source = Problem(pictures.policy, 0, source=pictures.walk(slice(0, 1000)), updates=150)
+    return self_supervised.learn_inverse_dynamics(source, quiet)
+
+
 @pytest.mark.parametrize("on", [True, False])
-def test_it_goes_on_during_deployment(pictures: Any, on: bool) -> None:
-    source = Problem(pictures.policy, 0, source=pictures.walk(slice(0, 1000)), updates=200)
-    policy, head = self_supervised.learn_inverse_dynamics(source, quiet)
+def test_it_goes_on_during_deployment(pictures: Any, prepared: Any, on: bool) -> None:
+    policy, head = prepared
     frames = pictures.walk(slice(1000, 1400), low_contrast)
     adapter = OnlineAdapter(policy, head) if on else OnlineAdapter(policy, head, learning_rate=0.0)
     for index in np.flatnonzero(frames.episode[:-1] == frames.episode[1:]):
