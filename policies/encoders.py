@@ -130,7 +130,7 @@ class _Encoder(nn.Module):
     def perceive(self, observation: Observation) -> Tensor:
         """Return what the image alone tells, (B, perception_size); nothing without an image."""
         first = next(iter(observation.values()))
-        return first.new_zeros((len(first), 0), dtype=torch.float32)
+        return first.flatten(1)[:, :0].float()  # not by len: an export would take that for fixed
 
     def combine(self, perception: Tensor, observation: Observation) -> Tensor:
         """Return the feature (B, feature_size) of what `perceive` told and of the vectors."""
