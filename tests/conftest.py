@@ -1,5 +1,6 @@
 """What several tests share: one torch thread, a world, and a tiny pretrained run."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,4 +32,13 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The main job at its smallest, through the command line."""
     folder = tmp_path_factory.mktemp("run") / "smoke"
     assert main(["run", "--preset", "smoke", "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def taught(smoke_run: Path, tmp_path: Path) -> Path:
+    """A pretraining that was interrupted when it had its teacher, the slowest part: for `--resume`."""
+    folder = tmp_path / "taught"
+    shutil.copytree(smoke_run / "teacher", folder / "teacher")
+    shutil.copy(smoke_run / "config.json", folder)
     return folder

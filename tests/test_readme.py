@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from simreal.data.importing.rules import Rules
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {
-    "pretrain": ["--preset", "smoke"],
+    "pretrain": ["--preset", "smoke", "--resume"],
     "evaluate": ["--target", "nominal", "--episodes", "2"],
     "collect": ["--target", "blur@1", "--demos", "2"],
     "deploy": ["--pacing", "lock-step", "--episodes", "1"],
@@ -31,8 +32,9 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("simreal ") and "--help" not in line]
 
 
-def test_commands(smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(taught, "runs/p")
     assert len(commands()) >= 5
     for arguments in commands():
         code = main([*arguments, *SMALL.get(arguments[0], []), "--quiet"])

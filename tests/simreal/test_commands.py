@@ -125,15 +125,15 @@ def test_a_method_says_what_it_lacks(smoke_run: Path) -> None:
         METHODS["cotrain"].adapt(Problem(policy, 0))
 
 
-def test_an_interrupted_pretraining_resumes(tmp_path: Path) -> None:
-    arguments = ["pretrain", "--preset", "smoke", "--quiet", "--out", str(tmp_path / "p")]
-    assert main(arguments) == 0
-    first = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
+def test_an_interrupted_pretraining_resumes(taught: Path) -> None:
+    arguments = ["pretrain", "--preset", "smoke", "--quiet", "--out", str(taught)]
+    assert main([*arguments, "--resume"]) == 0
+    first = PolicyBundle.load(taught / "policy").policy.to_arrays()
     assert main(arguments) == 2  # nothing is overwritten unasked
     assert main([*arguments, "--resume"]) == 0
-    second = PolicyBundle.load(tmp_path / "p" / "policy").policy.to_arrays()
-    spent = json.loads((tmp_path / "p" / "seconds.json").read_text())["seconds"]
-    assert spent > result(tmp_path / "p")["seconds"]  # the interrupted part counts too
+    second = PolicyBundle.load(taught / "policy").policy.to_arrays()
+    spent = json.loads((taught / "seconds.json").read_text())["seconds"]
+    assert spent > result(taught)["seconds"]  # the interrupted part counts too
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 

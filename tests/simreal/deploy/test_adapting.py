@@ -165,7 +165,7 @@ def test_a_running_loop_goes_back_to_the_original_weights(
     spoil = functools.partial(make_nudge, smoke_run / "policy", 0.05)
     monkeypatch.setattr("simreal.deploy.run.pad", lambda *session: spoil)
     loop = LoopConfig(on_drift="slow")
-    session = Session(smoke_run / "policy", source=smoke_run, adapt="pad", seconds=12.0, loop=loop)
+    session = Session(smoke_run / "policy", source=smoke_run, adapt="pad", seconds=9.0, loop=loop)
     found = deploy(session, tmp_path / "d")
     assert found.adaptation is not None
     assert found.adaptation.swaps >= 1
