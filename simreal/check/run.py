@@ -169,10 +169,7 @@ def _shared(request: CheckRequest) -> Shared:
     if not request.methods:
         raise SimrealError("no method to check: give --method, such as cotrain")
     for name in request.methods:
-        if "source data" in method(copy_of(name)[0]).needs and request.source_data is None:
-            raise SimrealError(f"method {name!r} needs source data: give --source RUN")
-        if "unlabelled frames" in method(copy_of(name)[0]).needs and not request.frames:
-            raise SimrealError(f"method {name!r} needs unlabelled frames: give --frames N")
+        _check_needs(request, name)
     return Shared(
         request.target,
         pack(request.source_policy),
@@ -189,6 +186,20 @@ def _shared(request: CheckRequest) -> Shared:
     )
 
 
+def _check_needs(request: CheckRequest, name: str) -> None:
+    """Refuse a method that needs what a check does not give it, before anything is trained."""
+    needs = method(copy_of(name)[0]).needs
+    if "source data" in needs and request.source_data is None:
+        raise SimrealError(f"method {name!r} needs source data: give --source RUN")
+    if "unlabelled frames" in needs and not request.frames:
+        raise SimrealError(f"method {name!r} needs unlabelled frames: give --frames N")
+    if "rewarded steps" in needs:
+        raise SimrealError(
+            f"method {name!r} learns from rewards, and target-only, which it would be compared with, has "
+            f"none: use simreal adapt --method {name} --steps N"
+        )
+
+
 def _settings(shared: Shared) -> dict[str, object]:
     """Return everything that decides what a training of a check comes to."""
     domain = shared.target.domain
@@ -196,8 +207,10 @@ def _settings(shared: Shared) -> dict[str, object]:
         "target": domain.to_plain() if domain else shared.target.env,
         "source_domain": shared.source_domain.to_plain(),
         "policies": [_digest(shared.source_policy), _digest(shared.teacher)],
-        "sizes": [shared.demos, shared.episodes, shared.updates, shared.most_updates, shared.run_seed]
-        + ([shared.frames] if shared.frames else []),
+        "sizes": [
+            *(shared.demos, shared.frames, shared.episodes),
+            *(shared.updates, shared.most_updates, shared.run_seed),
+        ],
     }
 
 

@@ -137,6 +137,21 @@ def test_an_interrupted_pretraining_resumes(taught: Path) -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("coral", "give --frames N"), ("ppo", "simreal adapt --method ppo --steps N")]
+)
+def test_a_check_refuses_what_it_cannot_give(
+    smoke_run: Path, tmp_path: Path, capsys, name: str, words: str
+) -> None:
+    """At once: not after the baseline was tuned."""
+    bundles = ["--policy", str(smoke_run / "policy"), "--teacher", str(smoke_run / "teacher")]
+    how = ["--source", str(smoke_run), "--preset", "smoke", "--method", name, "--out", str(tmp_path / "k")]
+    assert main(["check", *bundles, *how]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed.strip().splitlines()[-1]
+    assert "trainings" not in printed
+
+
 def test_doctor(tmp_path: Path) -> None:
     assert main(["doctor", "--quiet", "--out", str(tmp_path)]) == 0
     found = result(tmp_path)["benchmark"]
