@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from simreal.interruption import Interruption
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -22,7 +24,7 @@ def say(message: str) -> None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar; call what is given with the number of units just done.
+    """Show a bar; call what is given with the number of units just done, which also heeds ctrl-C.
 
     Without a terminal one line is printed at the end, so that a log stays readable.
     """
@@ -32,7 +34,7 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )  # fmt: skip
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar:
+    with bar, Interruption() as interruption:
         task = bar.add_task(what, total=total, rate="")
 
         def advance(count: int) -> None:
@@ -40,6 +42,7 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
             done += count
             rate = f"{done / max(time.perf_counter() - started, 1e-9):,.1f} {unit}/s"
             bar.update(task, advance=count, rate=rate)
+            interruption.check()
 
         yield advance
     seconds = time.perf_counter() - started

@@ -1,0 +1,59 @@
+"""A progress bar heeds ctrl-C wherever it arrives."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from simreal.interruption import Interruption
+from simreal.progress import progress
+
+
+class Closing:
+    """Ctrl-C arrives while this is destroyed, where Python discards it."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))  # the handler runs between two instructions
+
+
+@pytest.fixture(autouse=True)
+def python_handles_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def lose_one() -> None:
+    closing = Closing()
+    del closing
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_in_a_destructor_is_raised_at_the_next_step() -> None:
+    steps = 0
+    with pytest.raises(KeyboardInterrupt), progress("work", 3, "steps") as outer:  # noqa: PT012
+        with progress("part", 3, "steps") as advance:
+            advance(1)
+            lose_one()
+            steps += 1
+            advance(1)
+            steps += 1
+        outer(1)
+    assert steps == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_after_the_last_step_too() -> None:
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        lose_one()
+
+
+def test_handlers_of_others_stay() -> None:
+    noted = []
+    signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    with Interruption():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert noted == [signal.SIGINT]
