@@ -8,6 +8,7 @@ import tyro
 from simreal import workers
 from simreal.commands import COMMANDS
 from simreal.errors import SimrealError
+from simreal.interruption import Interruption
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     workers.set_threads(1)
     try:
-        command.execute()
+        with Interruption():
+            command.execute()
     except SimrealError as error:
         print(f"simreal: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Interruption:
-    """A block in which ctrl-C raises KeyboardInterrupt, at the latest at the next `check`.
+    """A block in which ctrl-C raises KeyboardInterrupt, at the latest at its next `check`, or one within.
 
     Python discards an exception that is raised while a destructor runs, KeyboardInterrupt too, so
     that a ctrl-C which meets a pipe being closed would be lost. Where something else handles
@@ -15,14 +15,16 @@ class Interruption:
     """
 
     def __init__(self) -> None:
+        self._first = self  # of nested blocks the outermost, which notes for all
         self._noted = False
         self._before: Any = None
 
     def __enter__(self) -> "Interruption":
         handler = signal.getsignal(signal.SIGINT)
-        outer = getattr(handler, "__func__", None) is Interruption._note
         main = threading.current_thread() is threading.main_thread()
-        if main and (outer or handler is signal.default_int_handler):
+        if main and getattr(handler, "__func__", None) is Interruption._note:
+            self._first = handler.__self__  # type: ignore[union-attr]
+        elif main and handler is signal.default_int_handler:
             self._before = handler
             signal.signal(signal.SIGINT, self._note)
         return self
@@ -37,8 +39,8 @@ class Interruption:
 
     def check(self) -> None:
         """Raise a KeyboardInterrupt that came and did not arrive."""
-        if self._noted:
-            self._noted = False
+        if self._first._noted:
+            self._first._noted = False
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from policies import Policy, PolicyBundle
 from simreal.bundles import describe, load_bundle
 from simreal.errors import SimrealError
 from simreal.files import write_json
+from simreal.interruption import Interruption
 from simreal.pretrain.augment import seen_domain
 from simreal.pretrain.distill import Distillation, DistillConfig
 from simreal.pretrain.reinforce import ReinforceConfig, reinforce
@@ -67,11 +68,12 @@ def run(config: PretrainConfig, out: Path, seed: int = 0, resume: bool = False) 
         save(policy, config, domain, out / "policy", seed)
 
     try:
-        if config.recipe == "rl":
-            reinforce(config.env, domain, seed, config.rl, out, keep)
-        else:
-            teacher = _teacher(config, domain, out, seed)
-            _distill(Distillation(config.env, domain, teacher, seed, config.distill, out), keep)
+        with Interruption():
+            if config.recipe == "rl":
+                reinforce(config.env, domain, seed, config.rl, out, keep)
+            else:
+                teacher = _teacher(config, domain, out, seed)
+                _distill(Distillation(config.env, domain, teacher, seed, config.distill, out), keep)
     except KeyboardInterrupt:
         say(f"interrupted; {out} goes on with --resume")
         raise

@@ -46,6 +46,19 @@ def test_ctrl_c_in_a_destructor_is_raised_at_the_next_step() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_between_two_bars_it_is_raised_in_the_next() -> None:
+    steps = 0
+    with pytest.raises(KeyboardInterrupt), Interruption():  # noqa: PT012
+        with progress("first", 1, "steps") as advance:
+            advance(1)
+        lose_one()
+        with progress("second", 2, "steps") as advance:
+            advance(1)
+            steps += 1
+    assert steps == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_the_last_step_too() -> None:
     with pytest.raises(KeyboardInterrupt), Interruption():
         lose_one()
