@@ -1,7 +1,7 @@
 """Tables of scripts/transfer_matrix.py: what the cells of a stage say, in Markdown; and what is chosen."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.statistics import t_interval
 from simreal.errors import SimrealError
+from simreal.study import Cell
 from simreal.transfer import METHODS, method
 
 Rows = list[dict[str, Any]]
@@ -57,6 +58,14 @@ def solved(rows: Rows) -> list[str]:
     return [
         f"oracle: {len(rows) - len(hard)} of {len(rows)} domains solved; not: {', '.join(hard) or 'none'}"
     ]
+
+
+def refusals(refused: Sequence[tuple[Cell, str]]) -> list[str]:
+    """Return a line for every domain and reason, with the candidates that it concerns."""
+    concerned: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for each, reason in refused:
+        concerned[each.target.label, reason][each.candidate] = None
+    return [f"{label}: {reason} ({', '.join(names)})" for (label, reason), names in concerned.items()]
 
 
 def confirmed(rows: Rows) -> list[str]:

@@ -167,11 +167,11 @@ def main(options: Options) -> None:
     for name in options.stages:
         cells = list(stages[name]())
         left = None if options.minutes is None else options.minutes - (time.perf_counter() - started) / 60
-        whole = compute(name, source, cells, matrix.table, left)
+        computed = compute(name, source, cells, matrix.table, left)
         rows = matrix.table.rows(source, cells)
-        counted[name] = {"cells": len(cells), "computed": len(rows)}
-        print("\n".join(matrix_tables.TABLES[name](rows)))
-        if not whole:
+        counted[name] = {"cells": len(cells), "computed": len(rows), "refused": len(computed.refused)}
+        print("\n".join([*matrix_tables.TABLES[name](rows), *matrix_tables.refusals(computed.refused)]))
+        if computed.left:
             print(f"{name}: {len(rows)} of {len(cells)} cells; started again, it goes on")
             break
     if options.json:

@@ -150,10 +150,22 @@ class Table:
         return [self._rows[key] for key in keys if key in self]
 
 
-def compute(name: str, source: Source, cells: list[Cell], table: Table, minutes: float | None = None) -> bool:
-    """Compute the cells that the table lacks, over processes; return whether all are there then.
+@dataclass(frozen=True)
+class Computed:
+    """What became of the cells that a table lacked."""
 
-    A cell that fails keeps no other from being computed; its error is raised in the end.
+    left: int
+    """Not begun, since the time was up."""
+    refused: list[tuple[Cell, str]]
+    """Cells that cannot be, and why: such as a target in which the expert fails too."""
+
+
+def compute(
+    name: str, source: Source, cells: list[Cell], table: Table, minutes: float | None = None
+) -> Computed:
+    """Compute the cells that the table lacks, over processes.
+
+    A cell that fails keeps no other from being computed; an error other than a refusal is raised in the end.
 
     Args:
         name: Of the progress bar.
@@ -164,23 +176,27 @@ def compute(name: str, source: Source, cells: list[Cell], table: Table, minutes:
     """
     missing = {each.key(source): each for each in cells if each.key(source) not in table}
     end_s = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running, errors = iter(missing.values()), dict[Future[Any], Cell](), list[BaseException]()
+    waiting, running = iter(missing.values()), dict[Future[Any], Cell]()
+    refused, errors = list[tuple[Cell, str]](), list[BaseException]()
     with progress(name, len(missing), "cells") as advance:
         while True:
             _submit_some(source, waiting, running, end_s)
             if not running:
                 break
             done = next(as_completed(running))
-            each = running.pop(done)
-            if (error := done.exception()) is None:
+            each, error = running.pop(done), done.exception()
+            if error is None:
                 table.add(each.row(source) | done.result())
             else:
-                errors.append(error)
                 say(f"{each.candidate} on {each.target.label}, seed {each.seed}: {error}")
+                if isinstance(error, SimrealError):
+                    refused.append((each, str(error)))
+                else:
+                    errors.append(error)
             advance(1)
     if errors:
         raise errors[0]
-    return all(key in table for key in missing)
+    return Computed(len(list(waiting)), refused)
 
 
 def tune_target_only(

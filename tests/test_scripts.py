@@ -73,7 +73,10 @@ def test_transfer_matrix(smoke_run: Path, tmp_path: Path) -> None:
     methods = ["--methods", "finetune", "head-only", "color-match", "--stages", "screen", "confirm"]
     sizes = ["--screen-seeds", "1", "--confirm-seeds", "1", "--episodes", "2", "--updates", "2"]
     found = run("transfer_matrix.py", tmp_path / "r.json", *arguments, *methods, *sizes)["matrix"]
-    assert found == {"screen": {"cells": 4, "computed": 4}, "confirm": {"cells": 5, "computed": 5}}
+    assert found == {
+        "screen": {"cells": 4, "computed": 4, "refused": 0},
+        "confirm": {"cells": 5, "computed": 5, "refused": 0},
+    }
 
 
 def test_large_dataset(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.errors import SimrealError
-from simreal.study import Cell, Source, Table, cell, compute
+from simreal.study import Cell, Computed, Source, Table, cell, compute
 from simreal.targets import parse_target
 
 SIZES = {"demos": 2, "frames": 10, "steps": 5, "updates": 2, "episodes": 2}
@@ -27,17 +27,29 @@ def cells(source: Source) -> list[Cell]:
 
 def test_an_interrupted_study_goes_on(source: Source, tmp_path: Path) -> None:
     wanted, table = cells(source), Table(tmp_path / "t.parquet")
-    assert not compute("study", source, wanted, table, minutes=0)
+    assert compute("study", source, wanted, table, minutes=0) == Computed(len(wanted), [])
     assert table.rows(source, wanted) == []
-    assert compute("study", source, wanted[:2], table)
+    assert compute("study", source, wanted[:2], table) == Computed(0, [])
     first = table.rows(source, wanted)
-    assert compute("study", source, wanted, Table(table.path))
+    assert compute("study", source, wanted, Table(table.path)) == Computed(0, [])
     rows = Table(table.path).rows(source, wanted)
     assert rows[:2] == first  # to the second: not computed again
     assert [row["candidate"] for row in rows] == [each.candidate for each in wanted]
     assert [row["demos"] for row in rows] == [0, 2, 0, 2]
     assert [row["frames"] for row in rows] == [0, 0, 10, 0]
     assert all(0 <= row["success_rate"] <= 1 for row in rows)
+
+
+def test_a_target_that_the_expert_cannot_solve_refuses_demonstrations_and_nothing_else(
+    source: Source, tmp_path: Path
+) -> None:
+    hard, table = parse_target("joint-friction@5", source.env_id), Table(tmp_path / "t.parquet")
+    wanted = [cell(hard, name, 900, 0, **SIZES) for name in ("finetune", ZERO_SHOT)]
+    computed = compute("study", source, wanted, table)
+    ((refused, reason),) = computed.refused
+    assert refused == wanted[0]
+    assert "demonstrations cannot be recorded" in reason
+    assert [row["candidate"] for row in table.rows(source, wanted)] == [ZERO_SHOT]
 
 
 def test_a_key_tells_everything_that_decides(source: Source) -> None:
