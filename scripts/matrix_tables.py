@@ -22,17 +22,26 @@ def choose(rows: Rows) -> tuple[str, str, str]:
     Raises:
         SimrealError: if the screen is too small for that.
     """
-    means = {name: float(np.mean(list(found.values()))) for name, found in _by_candidate(rows).items()}
-    ranked = sorted((name for name in means if name in METHODS), key=lambda name: -means[name])
-    needs = {name: method(name).needs for name in ranked}
-    labelled = [
-        name for name in ranked
+    found = {name: cells for name, cells in _by_candidate(rows).items() if name in METHODS}
+    needs = {name: method(name).needs for name in found}
+    labelled = _ranked({
+        name: cells for name, cells in found.items()
         if "demonstrations" in needs[name] and "unlabelled frames" not in needs[name]
-    ]  # fmt: skip
-    free = [name for name in ranked if not {"demonstrations", "rewarded steps"} & set(needs[name])]
+    })  # fmt: skip
+    free = _ranked({
+        name: cells for name, cells in found.items()
+        if not {"demonstrations", "rewarded steps"} & set(needs[name])
+    })  # fmt: skip
     if len(labelled) < 2 or not free:
         raise SimrealError("screen two methods that learn from demonstrations and one that needs no labels")
     return labelled[0], labelled[1], free[0]
+
+
+def _ranked(found: dict[str, dict[tuple[str, int], float]]) -> list[str]:
+    """Return the names by mean, best first; without those that lack cells which others have."""
+    most = max((len(cells) for cells in found.values()), default=0)
+    whole = [name for name, cells in found.items() if len(cells) == most]
+    return sorted(whole, key=lambda name: -float(np.mean(list(found[name].values()))))
 
 
 def screened(rows: Rows) -> list[str]:
@@ -69,14 +78,17 @@ def refusals(refused: Sequence[tuple[Cell, str]]) -> list[str]:
 
 
 def confirmed(rows: Rows) -> list[str]:
-    """Return success by domain and candidate, with means and intervals over seeds."""
+    """Return success by domain and candidate, with intervals; means are over what all have."""
     found, domains = _by_candidate(rows), _domains(rows)
     names = list(dict.fromkeys(row["candidate"] for row in rows))
     lines = ["| domain | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     for domain in domains:
         cells = [_with_interval([v for (d, _), v in found[name].items() if d == domain]) for name in names]
         lines.append(f"| {domain} | " + " | ".join(cells) + " |")
-    means = [_with_interval(list(_by_seed(found[name]).values())) for name in names]
+    shared = {at for cells in found.values() for at in cells if all(at in other for other in found.values())}
+    means = [
+        _with_interval(list(_by_seed({at: found[name][at] for at in shared}).values())) for name in names
+    ]
     lines.append("| **mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |")
     gains = [f"{n} against zero-shot: {_gain(found, n, ZERO_SHOT)}" for n in names if n != ZERO_SHOT]
     return lines + gains

@@ -1,0 +1,67 @@
+"""What the transfer matrix says of its cells, on rows whose answer is known."""
+
+from typing import Any
+
+import pytest
+
+from scripts import matrix_tables
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.errors import SimrealError
+
+Rows = list[dict[str, Any]]
+
+
+def rows(candidate: str, rates: dict[str, float], demos: int = 10, seeds: int = 2) -> Rows:
+    return [
+        {"candidate": candidate, "domain": domain, "seed": seed, "success_rate": rate, "demos": demos,
+         "severity": 3}
+        for domain, rate in rates.items()
+        for seed in range(seeds)
+    ]  # fmt: skip
+
+
+SCREEN = [
+    *rows("finetune", {"easy": 1.0, "hard": 0.6}),
+    *rows("cotrain", {"easy": 0.9, "hard": 0.8}),
+    *rows("head-only", {"easy": 1.0, "hard": 0.1}),
+    *rows("color-match", {"easy": 0.9, "hard": 0.2}),
+    *rows("mmd", {"easy": 0.9, "hard": 0.1}),
+]
+
+
+def test_the_best_of_each_kind_are_chosen() -> None:
+    assert matrix_tables.choose(SCREEN) == ("cotrain", "finetune", "color-match")
+
+
+def test_a_method_that_lacks_cells_is_not_chosen_for_the_easy_ones_it_has() -> None:
+    partly = [*SCREEN, *rows("l2-sp", {"easy": 1.0}), *rows("coral", {"easy": 1.0})]
+    assert matrix_tables.choose(partly) == ("cotrain", "finetune", "color-match")
+
+
+def test_a_screen_that_is_too_small_is_one_clear_error() -> None:
+    with pytest.raises(SimrealError, match="screen two methods"):
+        matrix_tables.choose(rows("finetune", {"easy": 1.0}))
+
+
+def test_means_are_over_what_every_candidate_has() -> None:
+    # Where the expert fails there is no `finetune`: zero-shot's failure there must not make its gain.
+    found = [*rows(ZERO_SHOT, {"easy": 0.9, "refused": 0.0}), *rows("finetune", {"easy": 0.8})]
+    lines = matrix_tables.confirmed(found)
+    assert "| **mean** | **0.90 (0.90-0.90)** | **0.80 (0.80-0.80)** |" in lines
+    assert "finetune against zero-shot: -10 (-10 to -10)" in lines
+
+
+def test_no_row_yet_is_an_empty_table() -> None:
+    assert matrix_tables.confirmed([])[-1].startswith("| **mean**")
+
+
+def test_demonstrations_saved_are_read_off_the_curve_of_target_only() -> None:
+    method = rows("finetune", {"met": 0.5, "never met": 0.9})
+    curve = [
+        row
+        for demos, rate in ((10, 0.1), (100, 0.5), (300, 0.8))
+        for row in rows(TARGET_ONLY, {"met": rate, "never met": rate}, demos)
+    ]
+    lines = matrix_tables.curved([*method, *curve])
+    assert any(line.startswith("met: target-only needs 10 times") for line in lines)
+    assert any(line.startswith("never met: target-only needs inf times") for line in lines)
