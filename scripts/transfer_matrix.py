@@ -81,8 +81,8 @@ class Matrix:
         return tuple(
             self.one(name, candidate, run, seed)
             for candidate in candidates
-            for name in names
             for seed in range(seeds)
+            for name in names
         )
 
     def one(self, name: str, candidate: str, run: int, seed: int, demos: int = DEMOS) -> Cell:
@@ -122,7 +122,9 @@ class Matrix:
         """Return the cells of what was chosen, on fresh seeds."""
         chosen = matrix_tables.choose(self.table.rows(self.source, self.screen()))
         candidates = (ZERO_SHOT, *chosen, TARGET_ONLY)
-        return self.cells(self.suite(), candidates, TEST_RUN, self.options.confirm_seeds)
+        cells = self.cells(self.suite(), candidates, TEST_RUN, self.options.confirm_seeds)
+        # Seed by seed: what an interruption leaves is the whole comparison on fewer seeds.
+        return tuple(sorted(cells, key=lambda each: each.seed))
 
     def curves(self) -> Stage:
         """Return the cells of the best method and of target-only over budgets, and over severities."""

@@ -4,12 +4,13 @@ A cell is known by a hash of everything that decides its result, so that a study
 or grown, computes what is missing and nothing twice.
 """
 
+import copy
 import dataclasses
 import hashlib
 import inspect
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,10 @@ from simreal.evaluate import Packed, pack
 from simreal.progress import progress, say
 from simreal.targets import Target
 from simreal.transfer import METHODS, UPDATES, method
+from simreal.transfer.base import Once
 
+_MOST_KEPT = 8  # policies; a worker meets a candidate's seeds in turn, each for all targets
+_kept: dict[Hashable, Policy] = {}  # of this process
 _NO_TUNING = target_only.Tuned(0.0, 0, 0.0)  # of every other candidate
 
 
@@ -220,13 +224,28 @@ def _submit_some(
         if following.learning_rate is not None:
             tuned = target_only.Tuned(following.learning_rate, following.updates, 0.0)
         shared = _shared(source, following)
-        running[workers.submit(_run, shared, following.candidate, following.seed, tuned)] = following
+        job = (source.sha256, shared, following.candidate, following.seed, tuned)
+        running[workers.submit(_run, *job)] = following
 
 
-def _run(shared: Shared, candidate: str, seed: int, tuned: target_only.Tuned) -> dict[str, Any]:
+def _run(source: str, shared: Shared, candidate: str, seed: int, tuned: target_only.Tuned) -> dict[str, Any]:
     started = time.perf_counter()
-    rate, used, _ = train_and_run(shared, candidate, seed, tuned)
+    kept = _keeping(source, candidate, shared.run_seed, seed, shared.updates)
+    rate, used, _ = train_and_run(shared, candidate, seed, tuned, kept)
     return {"success_rate": rate, "frames_used": used, "seconds": time.perf_counter() - started}
+
+
+def _keeping(*key: Hashable) -> Once:
+    """Return what gives out copies of what this process made before under the same key."""
+
+    def once(name: str, make: Callable[[], Policy]) -> Policy:
+        if (*key, name) not in _kept:
+            if len(_kept) == _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[(*key, name)] = make()
+        return copy.deepcopy(_kept[(*key, name)])
+
+    return once
 
 
 def _shared(source: Source, each: Cell, most_updates: int = 0) -> Shared:

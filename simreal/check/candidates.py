@@ -16,6 +16,7 @@ from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
 from simreal.transfer import Problem, RewardedSteps, SourceAccess, method
+from simreal.transfer.base import Once, each_time
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
@@ -45,9 +46,17 @@ class Shared:
 
 
 def train_and_run(
-    shared: Shared, name: str, seed: int, tuned: target_only.Tuned
+    shared: Shared, name: str, seed: int, tuned: target_only.Tuned, once: Once = each_time
 ) -> tuple[float, int, Packed]:
-    """Return success rate, frames used and policy of one candidate for one training seed."""
+    """Return success rate, frames used and policy of one candidate for one training seed.
+
+    Args:
+        shared: What it trains on.
+        name: The candidate.
+        seed: The training seed.
+        tuned: Settings of target-only.
+        once: Keeps what a method makes without looking at the target, for the next target.
+    """
     data = demonstrations(shared, seed, Purpose.DEMONSTRATION) if shared.demos else None
     name, copy = copy_of(name)
     training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
@@ -60,7 +69,7 @@ def train_and_run(
         assert data is not None  # without any there is nothing to train on
         policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
     else:
-        policy = method(name).adapt(_problem(shared, source, data, seed, training_seed))
+        policy = method(name).adapt(_problem(shared, source, data, seed, training_seed, once))
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
@@ -69,7 +78,7 @@ def train_and_run(
 
 
 def _problem(
-    shared: Shared, source: Policy, data: TargetData | None, seed: int, training_seed: int
+    shared: Shared, source: Policy, data: TargetData | None, seed: int, training_seed: int, once: Once
 ) -> Problem:
     access = None
     if shared.source_data is not None:
@@ -83,6 +92,7 @@ def _problem(
         shared.updates,
         shared.gripper,
         RewardedSteps(shared.target, shared.steps) if shared.steps else None,
+        once=once,
     )
 
 

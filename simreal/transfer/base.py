@@ -27,6 +27,14 @@ _FLAGS: dict[Need, str] = {
     "rewarded steps": "--steps N",
 }
 Report = Callable[[Losses], None]
+Once = Callable[[str, Callable[[], Policy]], Policy]
+
+
+def each_time(name: str, make: Callable[[], Policy]) -> Policy:
+    """Make it; keep nothing."""
+    return make()
+
+
 EncoderMode = Literal["frozen", "slow", "free"]
 # Of reinforcement: the encoder's learning rate over the head's.
 ENCODER_RATES: dict[EncoderMode, float] = {"frozen": 0.0, "slow": 0.1, "free": 1.0}
@@ -98,6 +106,8 @@ class Problem:
     """Steps in the target that tell their reward."""
     encoder: EncoderMode = "frozen"
     """How reinforcement treats the encoder."""
+    once: Once = each_time
+    """Asked for what a method makes of source, seed and budget alone, whatever the target; may keep it."""
 
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""

@@ -113,11 +113,8 @@ def latent_search(
     of a domain-conditioned policy's latent, there with CMA-ES).
     """
     _optuna()  # missing, it is missed now and not after the training
-    if tasks is None:
-        assert problem.source is not None  # declared as needed
-        tasks = source_tasks(problem.source, _FRAMES // 2)
     updates = max(1, round(TRAIN_SHARE * problem.updates))
-    policy = _learn_directions(problem, report, tasks, size, updates)
+    policy = problem.once("directions", lambda: _learn_directions(problem, report, tasks, size, updates))
     conditioned: ConditionedEncoder = policy.encoder
     found = _search(policy, problem, report, size, problem.updates - updates if looks is None else looks)
     with torch.no_grad():
@@ -127,8 +124,13 @@ def latent_search(
     return policy.eval()
 
 
-def _learn_directions(problem: Problem, report: Report, tasks: Tasks, size: int, updates: int) -> Policy:
-    """Return the policy with a conditioned encoder, fitted to sampled domains."""
+def _learn_directions(
+    problem: Problem, report: Report, tasks: Tasks | None, size: int, updates: int
+) -> Policy:
+    """Return the policy with a conditioned encoder, fitted to sampled domains; no target is looked at."""
+    if tasks is None:
+        assert problem.source is not None  # declared as needed
+        tasks = source_tasks(problem.source, _FRAMES // 2)
     policy, rng = problem.copy_of_policy(), problem.generator()
     torch.manual_seed(problem.seed)
     task = tasks(rng)

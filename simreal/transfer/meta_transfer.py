@@ -174,12 +174,23 @@ def _meta_transfer(
     meta_rate: float,
 ) -> Policy:
     """Learn to adapt for the first `share` of the updates; adapt to the target for the rest."""
+    updates = max(1, round(share * problem.updates))
+    policy = problem.once(
+        "weights that adapt", lambda: _learn(problem, report, tasks, rule, updates, meta_rate)
+    )
+    return _adapt(policy, problem, report, inner, problem.updates - updates)
+
+
+def _learn(
+    problem: Problem, report: Report, tasks: Tasks | None, rule: Rule, updates: int, meta_rate: float
+) -> Policy:
+    """Return a policy that adapts to the domains of a family; no target is looked at."""
     if tasks is None:
         assert problem.source is not None  # declared as needed
         tasks = source_tasks(problem.source, SUPPORT)
     policy, rng = problem.copy_of_policy(), problem.generator()
-    learner = Learner(policy, LearnConfig(max(1, round(share * problem.updates)), meta_rate))
-    for _ in range(learner.config.updates):
+    learner = Learner(policy, LearnConfig(updates, meta_rate))
+    for _ in range(updates):
         start, found = _weights(policy), []
         for _ in range(TASKS):
             task = tasks(rng)
@@ -188,7 +199,7 @@ def _meta_transfer(
         learner.descend(mean)
         loss = float(torch.stack([value for _, value in found]).mean())
         report(Losses(loss, loss, 0.0))
-    return _adapt(learner.averaged(), problem, report, inner, problem.updates - learner.config.updates)
+    return learner.averaged()
 
 
 def _adapt(policy: Policy, problem: Problem, report: Report, inner: Inner, updates: int) -> Policy:

@@ -66,7 +66,7 @@ def random_conv(problem: Problem, report: Report, largest: int = 5) -> Policy:
             return images
         return convolve(images, draw_convolutions(rng, len(images), images.shape[-1], largest))
 
-    return _on_changed_source(problem, report, change)
+    return problem.once("convolved", lambda: _on_changed_source(problem, report, change))
 
 
 def _on_changed_source(problem: Problem, report: Report, change: Change) -> Policy:
