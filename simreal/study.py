@@ -230,12 +230,12 @@ def _submit_some(
 
 def _run(source: str, shared: Shared, candidate: str, seed: int, tuned: target_only.Tuned) -> dict[str, Any]:
     started = time.perf_counter()
-    kept = _keeping(source, candidate, shared.run_seed, seed, shared.updates)
+    kept = keeping(source, candidate, shared.run_seed, seed, shared.updates)
     rate, used, _ = train_and_run(shared, candidate, seed, tuned, kept)
     return {"success_rate": rate, "frames_used": used, "seconds": time.perf_counter() - started}
 
 
-def _keeping(*key: Hashable) -> Once:
+def keeping(*key: Hashable) -> Once:
     """Return what gives out copies of what this process made before under the same key."""
 
     def once(name: str, make: Callable[[], Policy]) -> Policy:

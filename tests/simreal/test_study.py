@@ -3,12 +3,19 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from policies import Policy
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.data.demonstrations import demonstrate
+from simreal.data.source import SourceData
+from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.study import Cell, Computed, Source, Table, cell, compute
+from simreal.study import Cell, Computed, Source, Table, cell, compute, keeping
 from simreal.targets import parse_target
+from simreal.transfer import Problem, SourceAccess, method
 
 SIZES = {"demos": 2, "frames": 10, "steps": 5, "updates": 2, "episodes": 2}
 
@@ -23,6 +30,11 @@ def cells(source: Source) -> list[Cell]:
     names = (ZERO_SHOT, "finetune", "coral", TARGET_ONLY)
     rates = {TARGET_ONLY: 1e-3}
     return [cell(target, name, 900, 0, **SIZES, learning_rate=rates.get(name)) for name in names]
+
+
+def recorded(source: Source) -> TargetData:
+    target = parse_target("blur@3", source.env_id)
+    return TargetData.of_episodes(demonstrate(target.open(privileged=True), source.teacher, 2, 0))
 
 
 def test_an_interrupted_study_goes_on(source: Source, tmp_path: Path) -> None:
@@ -68,3 +80,35 @@ def test_a_damaged_table_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(SimrealError, match=r"t\.parquet: truncated or damaged"):
         Table(path)
+
+
+def test_what_looks_at_no_target_is_made_once_and_given_out_as_copies(source: Source) -> None:
+    made: list[str] = []
+
+    def make() -> Policy:
+        made.append("")
+        return Policy.from_arrays(source.policy.config, source.policy.to_arrays())
+
+    first = keeping("a source", "maml", 0)("weights", make)
+    with torch.no_grad():
+        next(first.parameters()).add_(1.0)  # as adapting to the first target does
+    second = keeping("a source", "maml", 0)("weights", make)
+    assert len(made) == 1
+    torch.testing.assert_close(next(second.parameters()), next(source.policy.parameters()), rtol=0, atol=0)
+    keeping("a source", "maml", 1)("weights", make)
+    keeping("another", "maml", 0)("weights", make)
+    keeping("a source", "maml", 0)("others", make)
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("name", ["maml", "latent-search", "random-conv"])
+def test_a_second_target_learns_the_same_from_what_was_kept(
+    source: Source, smoke_run: Path, name: str
+) -> None:
+    demonstrations = recorded(source)
+    access = SourceAccess(SourceData.open(smoke_run / "source"), source.domain)
+    fresh = Problem(source.policy, 0, demonstrations, access, updates=20)
+    kept = dataclasses.replace(fresh, once=keeping("kept", name))
+    alone, first, second = (method(name).adapt(problem).to_arrays() for problem in (fresh, kept, kept))
+    assert all(np.array_equal(alone[key], first[key]) for key in alone)
+    assert all(np.array_equal(alone[key], second[key]) for key in alone)
