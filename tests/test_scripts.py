@@ -25,6 +25,19 @@ def test_evaluate_shifts(smoke_run: Path, tmp_path: Path) -> None:
     assert [row["severity"] for row in rows] == [0, 3]
 
 
+def test_what_the_user_can_act_on_is_one_line(tmp_path: Path) -> None:
+    """By one helper in all of them, so one script tells for all."""
+    command = [sys.executable, str(ROOT / "scripts/evaluate_shifts.py"), "--policy", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"evaluate_shifts.py: {tmp_path / 'none'}")
+    for path in (ROOT / "scripts").glob("*.py"):
+        text = path.read_text()
+        assert ("class Options" in text) == text.endswith("    run_script(main, Options)\n"), path.name
+
+
 def test_train_policy(tmp_path: Path) -> None:
     run("train_policy.py", tmp_path / "r.json", "--preset", "smoke", "--out", str(tmp_path / "t"))
     assert (tmp_path / "t" / "policy" / "policy.json").is_file()
@@ -97,7 +110,7 @@ def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
     while begun.poll() is None and (not kept.is_file() or kept.read_text().count("seed") < 5):
         time.sleep(0.02)
     begun.send_signal(signal.SIGINT)
-    assert begun.wait(60) != 0
+    assert begun.wait(60) == 130
     before = json.loads(kept.read_text())
     assert 4 < len(before["finished"]) < 20
     before["finished"]["MNIST to digits, seed 0: coral"] = 0.123  # believed, since it is not computed again
