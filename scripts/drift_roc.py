@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 import envs
@@ -21,6 +20,7 @@ from simreal.bundles import load_bundle, source_domain
 from simreal.deploy.drift import THRESHOLD
 from simreal.deploy.watched import WatchedEpisode, watch_episodes
 from simreal.evaluate import episode_seeds
+from simreal.exits import run_script
 from simreal.export import export
 from simreal.presets import Preset
 from simreal.progress import progress
@@ -211,4 +211,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-import tyro
 
 import envs  # noqa: F401  registers the ids
 from policies import Policy, PolicyBundle
 from simreal.bundles import describe
 from simreal.data.episodes import Episode
 from simreal.data.lerobot_writer import DatasetNames, write_dataset
+from simreal.exits import run_script
 from simreal.pretrain.architecture import student_config
 from simreal.results import write_result
 
@@ -97,4 +97,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

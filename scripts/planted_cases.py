@@ -12,10 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from simreal.bundles import load_bundle, source_domain
 from simreal.check.run import CheckRequest, CheckResult, check
+from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset
 from simreal.pretrain import PretrainConfig, run
 from simreal.results import write_result
@@ -114,4 +113,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

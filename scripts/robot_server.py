@@ -5,13 +5,11 @@ import signal
 import threading
 from dataclasses import dataclass
 
-import tyro
-
 from simreal.deploy.clock import first_in_line
 from simreal.deploy.robot_server import RobotServer
 from simreal.deploy.ros2_node import use_loopback
 from simreal.deploy.served_world import ServerConfig
-from simreal.errors import SimrealError
+from simreal.exits import run_script
 
 
 @dataclass(frozen=True)
@@ -33,23 +31,16 @@ def main(options: Options) -> None:
         signal.signal(number, lambda *_: stop.set())
     if not options.network:
         use_loopback()
-    try:
-        server = RobotServer(options)
-    except SimrealError as error:
-        raise SystemExit(f"error: {error}") from None
+    server = RobotServer(options)
     print("ready", flush=True)
     try:
         with first_in_line() if options.realtime else contextlib.nullcontext():
             server.run(stop, options.seconds)
-    except (ConnectionError, SimrealError) as error:
-        raise SystemExit(f"error: {error}") from None
+    except ConnectionError as error:
+        raise SystemExit(f"error: {error}") from None  # not the user's: code 1
     finally:
         server.close()
 
 
 if __name__ == "__main__":
-    try:
-        chosen = tyro.cli(Options)
-    except SimrealError as error:
-        raise SystemExit(f"error: {error}") from None
-    main(chosen)
+    run_script(main, Options)

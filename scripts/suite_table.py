@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 import envs
 from simreal.bundles import load_bundle
 from simreal.evaluate import evaluate
+from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset
 from simreal.results import EvaluationRow, write_result
 from simreal.targets import Target, parse_target
@@ -79,4 +78,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -4,8 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset
 from simreal.pretrain import PretrainConfig, run
 from simreal.results import write_result
@@ -34,4 +33,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matrix_tables
-import tyro
 
 import envs
 from simreal import workers
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.finished import Finished
 from simreal.check.target_only import Tuned
+from simreal.exits import run_script
 from simreal.results import write_result
 from simreal.study import Cell, Source, Table, cell, compute, tune_target_only
 from simreal.targets import Target, parse_target
@@ -182,4 +182,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -1,14 +1,12 @@
 """The command line: subcommands and nothing else. `simreal COMMAND --help` tells the options."""
 
-import os
 import sys
 
 import tyro
 
 from simreal import workers
 from simreal.commands import COMMANDS
-from simreal.errors import SimrealError
-from simreal.interruption import Interruption
+from simreal.exits import exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,19 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)[:1],
     )
     workers.set_threads(1)
-    try:
-        with Interruption():
-            command.execute()
-    except SimrealError as error:
-        print(f"simreal: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("simreal: interrupted", file=sys.stderr)
-        workers.shut_down()
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return exit_code("simreal", command.execute)
 
 
 def entry() -> None:

@@ -94,7 +94,7 @@ class Cell:
         plain = dataclasses.asdict(self) | {
             "target": self.target.domain.to_plain() if self.target.domain else self.target.env,
             "source": source.sha256,
-            "method": _configuration(self.candidate),
+            "method": settings_of(self.candidate),
         }
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -203,6 +203,14 @@ def compute(
     return Computed(len(list(waiting)), refused)
 
 
+def settings_of(candidate: str) -> dict[str, str]:
+    """Return the settings of a method, which are the defaults of its function; none of another candidate."""
+    if candidate not in METHODS:
+        return {}
+    parameters = inspect.signature(method(candidate).run).parameters.values()
+    return {each.name: repr(each.default) for each in parameters if isinstance(each.default, int | float)}
+
+
 def tune_target_only(
     source: Source, target: Target, demos: int, run_seed: int, most_updates: int
 ) -> target_only.Tuned:
@@ -252,11 +260,3 @@ def _shared(source: Source, each: Cell, most_updates: int = 0) -> Shared:
     policies: tuple[Packed, Packed] = (pack(source.policy), pack(source.teacher))
     sizes = (each.demos, each.episodes, each.updates, most_updates, each.run_seed, each.frames)
     return Shared(each.target, *policies, source.data, source.domain, *sizes, source.gripper, each.steps)
-
-
-def _configuration(candidate: str) -> dict[str, str]:
-    """Return the settings of a method, which are the defaults of its function."""
-    if candidate not in METHODS:
-        return {}
-    parameters = inspect.signature(method(candidate).run).parameters.values()
-    return {each.name: repr(each.default) for each in parameters if isinstance(each.default, int | float)}

@@ -1,8 +1,10 @@
 """What a user would copy is run: the scripts, at their smallest."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import envs
@@ -21,6 +23,19 @@ def test_evaluate_shifts(smoke_run: Path, tmp_path: Path) -> None:
     arguments = ["--policy", str(smoke_run / "policy"), "--preset", "smoke", "--severities", "0", "3"]
     rows = run("evaluate_shifts.py", tmp_path / "r.json", *arguments)["evaluation"]
     assert [row["severity"] for row in rows] == [0, 3]
+
+
+def test_what_the_user_can_act_on_is_one_line(tmp_path: Path) -> None:
+    """By one helper in all of them, so one script tells for all."""
+    command = [sys.executable, str(ROOT / "scripts/evaluate_shifts.py"), "--policy", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"evaluate_shifts.py: {tmp_path / 'none'}")
+    for path in (ROOT / "scripts").glob("*.py"):
+        text = path.read_text()
+        assert ("class Options" in text) == text.endswith("    run_script(main, Options)\n"), path.name
 
 
 def test_train_policy(tmp_path: Path) -> None:
@@ -88,8 +103,22 @@ def test_large_dataset(tmp_path: Path) -> None:
     assert not (tmp_path / "l" / "dataset").exists()
 
 
-def test_digits_transfer(tmp_path: Path) -> None:
-    both = run("digits_transfer.py", tmp_path / "r.json", "--preset", "smoke", "--labels", "1")["digits"]
+def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    arguments = ["--preset", "smoke", "--labels", "1", "--out", str(tmp_path / "d")]
+    kept = tmp_path / "d" / "smoke.json"
+    begun = subprocess.Popen([sys.executable, str(ROOT / "scripts/digits_transfer.py"), *arguments])
+    while begun.poll() is None and (not kept.is_file() or kept.read_text().count("seed") < 5):
+        time.sleep(0.02)
+    begun.send_signal(signal.SIGINT)
+    assert begun.wait(60) == 130
+    before = json.loads(kept.read_text())
+    assert 4 < len(before["finished"]) < 20
+    before["finished"]["MNIST to digits, seed 0: coral"] = 0.123  # believed, since it is not computed again
+    kept.write_text(json.dumps(before))
+
+    both = run("digits_transfer.py", tmp_path / "r.json", *arguments)["digits"]
+    assert before["finished"].items() <= json.loads(kept.read_text())["finished"].items()
+    assert both["MNIST to digits"]["candidates"]["coral"][0] == 0.123
     assert set(both) == {"MNIST to digits", "digits to MNIST"}
     for found in both.values():
         rows = found["candidates"]

@@ -1,4 +1,4 @@
-"""Trainings of a check that are done, kept in one file, so that an interrupted check goes on."""
+"""Trainings that are done, kept in one file, so that an interrupted check, or script, goes on."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from simreal.results import to_plain
 
 
 class Finished:
-    """What a check has computed so far: name of a training -> plain values."""
+    """What has been computed so far: name of a training -> plain values."""
 
     def __init__(self, path: Path | None, settings: Any, resume: bool) -> None:
-        """Start empty, or with what an interrupted check left.
+        """Start empty, or with what an interruption left.
 
         Args:
             path: The file; None keeps nothing.
@@ -22,7 +22,7 @@ class Finished:
             resume: Whether to go on with the file.
 
         Raises:
-            SimrealError: if the file is of a check with other settings.
+            SimrealError: if the file is damaged, or was kept with other settings.
         """
         self._path = path
         self._key = hashlib.sha256(json.dumps(to_plain(settings), sort_keys=True).encode()).hexdigest()
@@ -45,7 +45,7 @@ class Finished:
             raw = json.loads(path.read_text(encoding="utf-8"))
             key, values = raw["settings"], dict(raw["finished"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise SimrealError(f"{path}: truncated or damaged: delete it to check from the start") from None
+            raise SimrealError(f"{path}: truncated or damaged: delete it to start over") from None
         if key != self._key:
-            raise SimrealError(f"{path}: of a check with other settings: resume with the same ones")
+            raise SimrealError(f"{path}: kept with other settings: go on with the same ones, or delete it")
         return values

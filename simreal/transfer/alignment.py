@@ -20,6 +20,7 @@ from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.divergences import coral_loss, median_bandwidths, mmd_loss, normalized, rsd_loss
 from simreal.transfer.loop import by_domain, fit_drawn, source_beside_frames
 
+# The weights of d below are defaults chosen by hand; no search that led to them is on record.
 _RATE = 1e-3
 _DIRECTIONS = 16  # of 64 or 128: what 64 frames tell of the features' subspace beyond these is chance
 

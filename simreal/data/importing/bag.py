@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from policies import BundleManifest
 from simreal.data.episodes import Episode
 from simreal.data.importing.bag_files import one_line, open_bag
-from simreal.data.importing.bag_messages import numbers_of, pixels_of, time_of
+from simreal.data.importing.bag_messages import IMAGES, numbers_of, pixels_of, time_of
+from simreal.data.importing.bag_zstd import unpacked
 from simreal.data.importing.mapping import Element, Vector
 from simreal.data.importing.rules import MOST_FRAMES, Rules
 from simreal.errors import SimrealError, nearest
@@ -58,6 +59,10 @@ class BagSource:
             raise SimrealError(f"{rule.path}: image: from: no topic is named")
         if rule.success is None:
             raise SimrealError(f"{rule.path}: success: a bag does not tell: say all, none, or from and key")
+        if rule.camera in rule.sources or rule.camera == rule.marker:
+            raise SimrealError(
+                f"{rule.path}: {rule.camera!r} is the image's topic: nothing else comes from it"
+            )
         self._camera: str = rule.camera
         self._period_ns = round(manifest.control_period_s * 1e9)
         self._outcomes = {rule.success.source} if isinstance(rule.success, Element) else set()
@@ -66,13 +71,18 @@ class BagSource:
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes."""
         with open_bag(self.path, self.notes) as reader:
-            topics = {connection.topic for connection in reader.connections}
+            topics = {connection.topic: connection.msgtype for connection in reader.connections}
             if not topics:
                 raise SimrealError("; ".join([f"{self.path}: not one topic can be read", *self.notes]))
             wanted = self.rules.mapping.sources | {self._camera}
             wanted |= {self.rules.mapping.marker} if self.rules.mapping.marker else set()
-            for topic in sorted(wanted - topics):
+            for topic in sorted(wanted - set(topics)):
                 raise SimrealError(f"{self.path}: no topic {topic!r}; {nearest(topic, topics)}")
+            if topics[self._camera] not in IMAGES:
+                raise SimrealError(
+                    f"{self.rules.mapping.path}: image: from: {self._camera!r} has "
+                    f"{topics[self._camera]}; takes {' or '.join(IMAGES)}"
+                )
             images, tracks = self._numbers(reader, wanted)
             self._check_rates(images, tracks)
             plan = self._plan(images, tracks)
@@ -84,7 +94,7 @@ class BagSource:
         clock = self.rules.mapping.clock
         try:
             for connection, received, raw in reader.messages(chosen):
-                message = reader.deserialize(raw, connection.msgtype)
+                message = reader.deserialize(unpacked(raw), connection.msgtype)
                 when = time_of(message, received, clock)
                 if abs(when - received) > _CLOCKS_NS:
                     raise SimrealError(

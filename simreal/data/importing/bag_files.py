@@ -1,4 +1,4 @@
-"""The files of a ROS 2 bag, sqlite3 or MCAP; of one that was cut off, what is whole."""
+"""The files of a ROS 2 bag, sqlite3 or MCAP, zstd or not; of one that was cut off, what is whole."""
 
 import contextlib
 import re
@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from simreal.data.importing.bag_zstd import unpack_file
 from simreal.errors import SimrealError
 
-ENDINGS = (".db3", ".mcap")
+ENDINGS = (".db3", ".mcap", ".db3.zstd", ".mcap.zstd")
+_SQLITE = b"SQLite format 3\0"
 _MAGIC = b"\x89MCAP0\r\n"
 # Of an MCAP file without a summary: whoever reads it has to scan. https://mcap.dev/spec
 _FOOTER = b"\x02" + struct.pack("<Q", 20) + bytes(20) + _MAGIC
@@ -21,7 +23,7 @@ _CHUNK_HEAD = 9 + 8 + 8 + 8 + 4 + 4 + 8  # record, times, size, checksum, compre
 
 def is_bag(path: Path) -> bool:
     """Tell whether a file or folder is a bag, whole or not."""
-    return path.suffix in ENDINGS or (path.is_dir() and bool(_files(path)))
+    return path.name.endswith(ENDINGS) or (path.is_dir() and bool(_files(path)))
 
 
 @contextlib.contextmanager
@@ -61,35 +63,46 @@ def one_line(error: Exception) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files in the order that the recorder numbered them."""
-    found = [file for file in folder.iterdir() if file.suffix in ENDINGS]
+    """Return the files in the order that the recorder numbered them; one that was unpacked counts once."""
+    found = [file for file in folder.iterdir() if file.name.endswith(ENDINGS)]
+    found = [file for file in found if file.suffix != ".zstd" or file.with_suffix("") not in found]
     return sorted(found, key=lambda file: [int(part) for part in re.findall(r"\d+", file.stem)])
 
 
 def _mended(file: Path, scratch: Path, notes: list[str]) -> Path:
-    """Return a file itself if it is whole, else a copy of the part that is."""
-    copy = scratch / file.name
-    with file.open("rb") as stream:
-        size = stream.seek(0, 2)
-        if not size:
-            raise SimrealError(f"{file}: empty")
-        if file.suffix == ".mcap":
-            stream.seek(max(0, size - len(_MAGIC)))
-            if stream.read() == _MAGIC and size > len(_MAGIC):
-                return file
+    """Return a file itself if it is whole and not compressed, else a copy of the part that is whole."""
+    plain = file
+    if not file.stat().st_size:
+        raise SimrealError(f"{file}: empty")
+    if file.suffix == ".zstd":
+        plain = scratch / "unpacked" / file.stem
+        if not unpack_file(file, plain):
+            raise SimrealError(f"{file}: no zstd file, or cut off at its beginning")
+    copy = scratch / plain.name
+    with plain.open("rb") as stream:
+        size, header = stream.seek(0, 2), _header(stream)
+        if plain.suffix == ".mcap":
+            if not header.startswith(_MAGIC):
+                raise SimrealError(f"{file}: no MCAP file, or cut off at its beginning")
+            stream.seek(max(len(_MAGIC), size - len(_MAGIC)))
+            if stream.read() == _MAGIC:
+                return plain
             _mend_mcap(stream, copy)
         else:
-            stream.seek(0)
-            header = stream.read(100)
-            if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
+            if not header.startswith(_SQLITE) or len(header) < 100:
                 raise SimrealError(f"{file}: no sqlite3 file, or cut off at its beginning")
             page = struct.unpack(">H", header[16:18])[0]
             pages = struct.unpack(">I", header[28:32])[0]
             if size >= (65536 if page == 1 else page) * pages:
-                return file
-            _mend_sqlite(file, copy)
+                return plain
+            _mend_sqlite(plain, copy, file)
     notes.append(f"{file}: cut off")
     return copy
+
+
+def _header(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    return stream.read(100)
 
 
 def _mend_mcap(stream: BinaryIO, copy: Path) -> None:
@@ -124,8 +137,8 @@ def _copy(stream: BinaryIO, start: int, end: int, target: BinaryIO) -> None:
         start += target.write(part)
 
 
-def _mend_sqlite(file: Path, copy: Path) -> None:
-    """Copy the tables row by row, up to the first page that is missing."""
+def _mend_sqlite(file: Path, copy: Path, shown: Path) -> None:
+    """Copy the tables row by row, up to the first page that is missing; messages name `shown`."""
     old = sqlite3.connect(f"file:{file}?immutable=1", uri=True)
     new = sqlite3.connect(copy)
     try:
@@ -138,7 +151,7 @@ def _mend_sqlite(file: Path, copy: Path) -> None:
                     new.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)
         new.commit()
     except sqlite3.DatabaseError as error:
-        raise SimrealError(f"{file}: cut off at its beginning: {error}") from None
+        raise SimrealError(f"{shown}: cut off at its beginning: {error}") from None
     finally:
         old.close()
         new.close()

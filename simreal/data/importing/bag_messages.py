@@ -10,6 +10,7 @@ from simreal.data.importing.pictures import decode
 from simreal.encodings import rgb_of_image
 from simreal.errors import SimrealError
 
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _LISTS = ("position", "velocity", "effort")
 
 
@@ -37,15 +38,15 @@ def pixels_of(message: Any) -> NDArray[np.uint8]:
     """Return the image (H, W, 3) RGB of `sensor_msgs/msg/Image` or `CompressedImage`.
 
     Raises:
-        SimrealError: if it is none, or damaged.
+        SimrealError: if it is damaged, or not of 8 bits a channel.
     """
-    if not hasattr(message, "data") or not hasattr(message, "header"):
-        raise SimrealError("takes sensor_msgs/msg/Image or CompressedImage")
     if hasattr(message, "encoding"):
         return rgb_of_image(message)
     image = decode(message.data)
     if image is None:
-        raise SimrealError(f"{message.format!r} of {len(message.data)} bytes is not a readable image")
+        raise SimrealError(
+            f"{message.format!r} of {len(message.data)} bytes is not a readable image of 8 bits a channel"
+        )
     return image
 
 

@@ -91,6 +91,6 @@ def open_source(path: Path, mapping: Path | None, manifest: BundleManifest) -> S
     if path.is_dir() and image_files(path):
         return FolderSource(path, mapping, manifest)
     raise SimrealError(
-        f"--from {path}: neither a LeRobot dataset (meta/info.json), nor a ROS 2 bag (.db3, .mcap), "
-        "nor a folder of images"
+        f"--from {path}: neither a LeRobot dataset (meta/info.json), nor a ROS 2 bag (.db3 or .mcap, "
+        "with or without .zstd), nor a folder of images"
     )

@@ -52,7 +52,7 @@ class FolderSource:
         for file in files:
             image = decode(file.read_bytes())
             if image is None:
-                self.notes.append(f"{file}: cut off, or no image: left out")
+                self.notes.append(f"{file}: cut off, or no image of 8 bits a channel: left out")
                 continue
             try:
                 images.append(self.rules.image(image))

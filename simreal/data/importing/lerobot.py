@@ -1,24 +1,17 @@
-"""A LeRobot dataset, v2.1 or v3.0, on local disk.
-
-v2.1 has a file an episode: `data/chunk-000/episode_000000.parquet`, `meta/episodes.jsonl`, and videos as
-`videos/chunk-000/KEY/episode_000000.mp4`. v3.0 has many episodes a file: `meta/episodes/*/*.parquet` says
-which rows, and from which second of which video. Layout: https://github.com/huggingface/lerobot,
-`lerobot/datasets`, and its `convert_dataset_v21_to_v30.py`.
-"""
+"""A LeRobot dataset, v2.1 or v3.0, on local disk: images embedded, or in videos."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from policies import BundleManifest
 from simreal.data.episodes import Episode
+from simreal.data.importing.lerobot_meta import LeRobotMeta
 from simreal.data.importing.mapping import Element, Vector
 from simreal.data.importing.pictures import decode
 from simreal.data.importing.rules import MOST_FRAMES, CutOffError, Rules, check_rate
@@ -26,7 +19,7 @@ from simreal.data.importing.videos import Videos
 from simreal.data.parquet_rows import EpisodeRows
 from simreal.errors import SimrealError, nearest
 
-_VERSIONS = ("v2.1", "v3.0")
+_TOLERANCE = 0.05  # of the rate of an episode's timestamps
 _USUAL = {"proprio": "observation.state", "action": "action"}
 
 
@@ -44,10 +37,9 @@ class LeRobotSource:
         Raises:
             SimrealError: if it is none, or the mapping names what it has not.
         """
-        self.path, self._info_path = path, path / "meta" / "info.json"
-        self.notes: list[str] = []
-        self.info = self._read_info()
-        self._features: dict[str, Any] = self.info["features"]
+        self.path, self.notes = path, list[str]()
+        self._meta = LeRobotMeta(path)
+        self._features = self._meta.features
         cameras = [name for name, feature in self._features.items() if feature["dtype"] in ("image", "video")]
         usual = _USUAL | ({"image": cameras[0]} if len(cameras) == 1 else {})
         self.rules = self._completed(Rules.read(mapping, manifest, usual))
@@ -57,12 +49,12 @@ class LeRobotSource:
             raise SimrealError(f"{self.rules.mapping.path}: image: from: {camera!r}; {near}")
         self._camera = camera
         self._reader = EpisodeRows(self._columns())
-        check_rate(f"{self._info_path}: fps", float(self.info["fps"]), manifest)
+        check_rate(f"{self._meta.info_path}: fps", self._meta.fps, manifest)
 
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes that can be read; what cannot is noted."""
-        videos = Videos()
-        for row in self._rows():
+        videos = Videos(self._meta.info_path, self._meta.fps)
+        for row in self._meta.episodes(self._camera, self.notes):
             index = row["episode_index"]
             try:
                 yield self._episode(row, videos)
@@ -76,17 +68,16 @@ class LeRobotSource:
         length = len(table)
         if length > MOST_FRAMES:
             raise SimrealError(f"{length} frames; an episode has at most {MOST_FRAMES}")
-        if self._features[self._camera]["dtype"] == "video":
-            start = round(row.get(f"videos/{self._camera}/from_timestamp", 0.0) * self.info["fps"])
-            pictures = videos.frames(self.path / self._place("video_path", row), start, length)
-        else:
-            pictures = list(self._embedded(table))
+        times = _column(table, "timestamp", 0)
+        if length > 1:
+            found_hz = 1 / max(float(np.median(np.diff(times))), 1e-9)
+            check_rate(f"{self._meta.data_file(row)}: timestamp", found_hz, self.rules.manifest, _TOLERANCE)
+        pictures = self._filmed(row, videos) if self._meta.is_video(self._camera) else self._embedded(table)
         images = [self.rules.image(picture) for picture in pictures]
 
         def column(source: str, key: str) -> Vector:
             return _column(table, source, self._names(source).index(key))
 
-        times = _column(table, "timestamp", 0)
         return self.rules.episode(column, images, times, self.rules.succeeded(column))
 
     def _completed(self, rules: Rules) -> Rules:
@@ -98,7 +89,7 @@ class LeRobotSource:
             mapping = dataclasses.replace(mapping, success=Element("next.success", ("0",)))
         if mapping.success is None:
             raise SimrealError(
-                f"{mapping.path}: success: {self._info_path} has no next.success: "
+                f"{mapping.path}: success: {self._meta.info_path} has no next.success: "
                 "say all, none, or from and key"
             )
         return dataclasses.replace(rules, mapping=mapping)
@@ -109,7 +100,7 @@ class LeRobotSource:
         Raises:
             CutOffError: if they cannot be read.
         """
-        path = self.path / self._place("data_path", row)
+        path = self._meta.data_file(row)
         try:
             table = self._reader.read(path, row["episode_index"], row["length"])
         except (pa.ArrowInvalid, OSError) as error:
@@ -120,68 +111,21 @@ class LeRobotSource:
             raise CutOffError(f"{path}: {len(table)} of {row['length']} frames")
         return table
 
+    def _filmed(self, row: dict[str, Any], videos: Videos) -> list[NDArray[np.uint8]]:
+        path, length = self._meta.video_file(row, self._camera), row["length"]
+        start, count = self._meta.video_start(row, self._camera)
+        if count < length:  # what follows is another episode's
+            raise CutOffError(f"{path}: its part of the video has {count} of {length} frames")
+        return videos.frames(path, start, length)
+
     def _embedded(self, table: pa.Table) -> Iterator[NDArray[np.uint8]]:
         for number, entry in enumerate(table[self._camera].to_pylist()):
             image = decode(entry["bytes"] or b"")
             if image is None:
-                raise CutOffError(f"{self._camera}: frame {number} is not a readable image")
-            yield image
-
-    def _place(self, key: str, row: dict[str, Any]) -> str:
-        """Return the file that an episode is in."""
-        index, kind = row["episode_index"], "data" if key == "data_path" else f"videos/{self._camera}"
-        return str(self.info[key]).format(
-            episode_index=index,
-            episode_chunk=index // self.info.get("chunks_size", 1000),
-            video_key=self._camera,
-            chunk_index=row.get(f"{kind}/chunk_index", 0),
-            file_index=row.get(f"{kind}/file_index", 0),
-        )
-
-    def _rows(self) -> list[dict[str, Any]]:
-        """Return what `meta` says of every episode."""
-        if self.info["codebase_version"] == "v2.1":
-            return self._lines(self.path / "meta" / "episodes.jsonl")
-        rows: list[dict[str, Any]] = []
-        for path in sorted((self.path / "meta" / "episodes").glob("chunk-*/file-*.parquet")):
-            try:
-                names = [name for name in pq.read_schema(path).names if not name.startswith("stats/")]
-                rows += pq.read_table(path, columns=names).to_pylist()
-            except (pa.ArrowInvalid, OSError) as error:
-                self.notes.append(f"{path} left out: {' '.join(str(error).split())}")
-        return sorted(rows, key=lambda row: row["episode_index"])
-
-    def _lines(self, path: Path) -> list[dict[str, Any]]:
-        if not path.is_file():
-            raise SimrealError(f"{path}: missing")
-        rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                row = json.loads(line)
-                rows.append({"episode_index": row["episode_index"], "length": row["length"]})
-            except (json.JSONDecodeError, KeyError, TypeError):
-                self.notes.append(
-                    f"{path}: line {number} is cut off: what it and later lines tell is left out"
+                raise CutOffError(
+                    f"{self._camera}: frame {number} is not a readable image of 8 bits a channel"
                 )
-                break
-        return rows
-
-    def _read_info(self) -> dict[str, Any]:
-        try:
-            info: dict[str, Any] = json.loads(self._info_path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError):
-            raise SimrealError(
-                f"{self._info_path}: missing, cut off or damaged: it is not whole JSON"
-            ) from None
-        version = info.get("codebase_version")
-        if version not in _VERSIONS:
-            raise SimrealError(
-                f"{self._info_path}: codebase_version: {version!r}; read are {', '.join(_VERSIONS)}"
-            )
-        for key in ("fps", "features", "data_path"):
-            if key not in info:
-                raise SimrealError(f"{self._info_path}: {key}: missing")
-        return info
+            yield image
 
     def _columns(self) -> list[str]:
         """Return the columns to read, after every element of the mapping was found in the features."""
@@ -200,7 +144,7 @@ class LeRobotSource:
                 if key not in (names := self._names(item.source)):
                     raise SimrealError(f"{mapping.path}: {label}: key: {key!r}; {nearest(key, names)}")
         columns = {"timestamp", "episode_index", *(item.source for item in elements.values())}
-        if self._features[self._camera]["dtype"] == "image":
+        if not self._meta.is_video(self._camera):
             columns.add(self._camera)
         return sorted(columns)
 

@@ -60,10 +60,11 @@ class Picture:
 
 
 def decode(data: Any) -> Image | None:
-    """Return the image (H, W, 3) RGB of a PNG or JPEG; None if it is none."""
+    """Return the image (H, W, 3) RGB of a PNG or JPEG; None if it is none, or not of 8 bits a channel."""
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if len(buffer) else None
-    return None if image is None else np.ascontiguousarray(np.asarray(image, np.uint8)[..., ::-1])
+    how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # else a depth image comes as a picture
+    image = cv2.imdecode(buffer, how) if len(buffer) else None
+    return None if image is None or image.dtype != np.uint8 else np.ascontiguousarray(image[..., ::-1])
 
 
 def _pixels(

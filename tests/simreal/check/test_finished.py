@@ -26,7 +26,7 @@ def test_an_interrupted_check_trains_only_what_is_missing(smoke_run: Path, tmp_p
     assert second["check"]["candidates"]["target-only"] == first["check"]["candidates"]["target-only"]
     assert second["target_only"] == first["target_only"]
     assert main([*arguments, "--resume", "--demos", "3"]) == 2
-    assert "of a check with other settings" in capsys.readouterr().err
+    assert "kept with other settings" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

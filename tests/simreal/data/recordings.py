@@ -12,8 +12,10 @@ import yaml
 
 from policies import BundleManifest
 from simreal.data.episodes import Episode
+from simreal.data.lerobot_reader import LeRobotDataset
 
 JOINTS, CAMERA, COMMAND, GRIPPER = "/joint_states", "/camera/image_raw", "/action", "/gripper"
+FRONT, WRIST = "observation.images.front", "observation.images.wrist"
 REWARD, DONE, BEGIN = "/reward", "/success", "/begin"
 START_NS, PAUSE_NS = 1_700_000_000_000_000_000, 3_000_000_000
 
@@ -22,10 +24,13 @@ def png(image: Any) -> bytes:
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
 
+def jpeg(image: Any) -> bytes:
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
 def write_v21(path: Path, episodes: list[Episode], manifest: BundleManifest, video: bool = False) -> Path:
     """LeRobot v2.1: one parquet an episode, JSON lines beside it. fps 20."""
     proprio = next(spec for spec in manifest.observations if spec.name == "proprio")
-    key = "observation.images.front"
     for index, episode in enumerate(episodes):
         count = len(episode)
         columns: dict[str, Any] = {
@@ -40,9 +45,9 @@ def write_v21(path: Path, episodes: list[Episode], manifest: BundleManifest, vid
         place = path / f"data/chunk-000/episode_{index:06d}.parquet"
         place.parent.mkdir(parents=True, exist_ok=True)
         if video:
-            write_video(path / f"videos/chunk-000/{key}/episode_{index:06d}.mp4", episode)
+            write_video(path / f"videos/chunk-000/{FRONT}/episode_{index:06d}.mp4", episode.images)
         else:
-            columns[key] = [
+            columns[FRONT] = [
                 {"bytes": png(image), "path": f"{i}.png"} for i, image in enumerate(episode.images)
             ]
         pq.write_table(pa.table(columns), place)
@@ -53,7 +58,7 @@ def write_v21(path: Path, episodes: list[Episode], manifest: BundleManifest, vid
     (meta / "tasks.jsonl").write_text(json.dumps({"task_index": 0, "task": "reach"}) + "\n")
     vector = {"dtype": "float32"}
     features = {
-        key: {
+        FRONT: {
             "dtype": "video" if video else "image",
             "shape": [64, 64, 3],
             "names": ["height", "width", "channel"],
@@ -73,10 +78,10 @@ def write_v21(path: Path, episodes: list[Episode], manifest: BundleManifest, vid
     return path
 
 
-def write_video(path: Path, episode: Episode) -> None:
+def write_video(path: Path, images: Any, hertz: float = 20) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20, (64, 64))
-    for image in episode.images:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), hertz, (64, 64))
+    for image in images:
         writer.write(np.ascontiguousarray(image[..., ::-1]))
     writer.release()
 
@@ -85,18 +90,73 @@ def v21_map() -> dict[str, Any]:
     return {"action": {"elements": {f"{axis}_m": f"delta_{axis}" for axis in "xyz"}}}
 
 
-def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = False) -> Path:
+def write_v30(path: Path, episodes: list[Episode], manifest: BundleManifest, split: int = 2) -> Path:
+    """LeRobot v3.0 with video: `split` episodes to a file, one parquet for all, and a second camera."""
+    proprio = next(spec for spec in manifest.observations if spec.name == "proprio")
+    lengths = [len(episode) for episode in episodes]
+    rows: list[dict[str, Any]] = []
+    for index, length in enumerate(lengths):
+        row = {"episode_index": index, "length": length, "tasks": ["reach"], "stats/action/mean": [0.0]}
+        row |= {"data/chunk_index": 0, "data/file_index": 0}
+        begin = sum(lengths[index - index % split : index]) / 20
+        for key in (FRONT, WRIST):
+            row |= {f"videos/{key}/chunk_index": 0, f"videos/{key}/file_index": index // split}
+            row |= {
+                f"videos/{key}/from_timestamp": begin,
+                f"videos/{key}/to_timestamp": begin + length / 20,
+            }
+        rows.append(row)
+    for first in range(0, len(episodes), split):
+        shown = np.concatenate([episode.images for episode in episodes[first : first + split]])
+        name = f"chunk-000/file-{first // split:03d}.mp4"
+        write_video(path / "videos" / FRONT / name, shown)
+        write_video(path / "videos" / WRIST / name, 255 - shown)
+    ends = [np.arange(length) == length - 1 for length in lengths]
+    columns = {
+        "observation.state": list(np.concatenate([episode.proprio for episode in episodes])),
+        "action": list(np.concatenate([episode.actions for episode in episodes])),
+        "timestamp": np.concatenate([episode.timestamps for episode in episodes]),
+        "episode_index": np.repeat(np.arange(len(episodes)), lengths),
+        "next.reward": np.concatenate([episode.rewards for episode in episodes]),
+        "next.success": np.concatenate([e & one.success for e, one in zip(ends, episodes, strict=True)]),
+    }
+    for place, table in (("data", pa.table(columns)), ("meta/episodes", pa.Table.from_pylist(rows))):
+        (path / place / "chunk-000").mkdir(parents=True)
+        pq.write_table(table, path / place / "chunk-000" / "file-000.parquet")
+    video = {"dtype": "video", "shape": [64, 64, 3], "names": ["height", "width", "channels"]}
+    features = {FRONT: video, WRIST: video}
+    features |= {
+        "observation.state": {"dtype": "float32", "shape": [11], "names": list(proprio.order)},
+        "action": {"dtype": "float32", "shape": [3], "names": list(manifest.action.order)},
+        "next.reward": {"dtype": "float32", "shape": [1], "names": None},
+        "next.success": {"dtype": "bool", "shape": [1], "names": None},
+    }
+    info = {
+        "codebase_version": "v3.0", "fps": 20, "features": features, "total_episodes": len(episodes),
+        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+    }  # fmt: skip
+    (path / "meta" / "info.json").write_text(json.dumps(info))
+    return path
+
+
+def write_bag(
+    path: Path, episodes: list[Episode], storage: str, marker: bool = False, packed: str = "none",
+    image_format: str = "raw",
+) -> Path:  # fmt: skip
     """A bag: joints in another order and in degrees' place, the image, and the command after each image.
 
-    With `marker` no pause parts the episodes, but a message does.
+    With `marker` no pause parts the episodes, but a message does. `packed` is one of rosbags' modes of
+    compression, `image_format` raw, png or jpeg.
     """
-    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
     store = get_typestore(Stores.ROS2_JAZZY)
     types = store.types
+    camera = "sensor_msgs/msg/Image" if image_format == "raw" else "sensor_msgs/msg/CompressedImage"
     names = {
-        JOINTS: "sensor_msgs/msg/JointState", CAMERA: "sensor_msgs/msg/Image", REWARD: "std_msgs/msg/Float32",
+        JOINTS: "sensor_msgs/msg/JointState", CAMERA: camera, REWARD: "std_msgs/msg/Float32",
         COMMAND: "std_msgs/msg/Float64MultiArray", GRIPPER: "geometry_msgs/msg/PointStamped",
         DONE: "std_msgs/msg/Bool", BEGIN: "std_msgs/msg/Empty",
     }  # fmt: skip
@@ -105,7 +165,9 @@ def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = 
         stamp = types["builtin_interfaces/msg/Time"](sec=time_ns // 10**9, nanosec=time_ns % 10**9)
         return types["std_msgs/msg/Header"](stamp=stamp, frame_id="")
 
-    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+    bag = Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()])
+    bag.set_compression(CompressionMode[packed.upper()], CompressionFormat.ZSTD)
+    with bag as writer:
         topics = {topic: writer.add_connection(topic, name, typestore=store) for topic, name in names.items()}
 
         def write(topic: str, when: int, **fields: Any) -> None:
@@ -131,11 +193,7 @@ def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = 
                 )  # fmt: skip
                 point = types["geometry_msgs/msg/Point"](*joints[7:10])
                 write(GRIPPER, when - 1_000_000, header=header(when - 1_000_000), point=point)
-                image = episode.images[row]
-                write(
-                    CAMERA, when, header=header(when), height=64, width=64, encoding="rgb8",
-                    is_bigendian=0, step=192, data=image.reshape(-1),
-                )  # fmt: skip
+                write(CAMERA, when, header=header(when), **_image(episode.images[row], image_format))
                 layout = types["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
                 write(COMMAND, when + 3_000_000, layout=layout, data=np.float64(episode.actions[row]))
                 write(REWARD, when - 500_000, data=float(episode.rewards[row]))
@@ -144,6 +202,15 @@ def write_bag(path: Path, episodes: list[Episode], storage: str, marker: bool = 
         for when, topic, raw in sorted(received, key=lambda entry: entry[0]):
             writer.write(topics[topic], when, raw)
     return path
+
+
+def _image(image: Any, image_format: str) -> dict[str, Any]:
+    """Return the fields of `sensor_msgs/msg/Image`, or of `CompressedImage` as image_transport fills them."""
+    if image_format == "raw":
+        shape = {"height": image.shape[0], "width": image.shape[1], "step": 3 * image.shape[1]}
+        return shape | {"encoding": "rgb8", "is_bigendian": 0, "data": image.reshape(-1)}
+    data = png(image) if image_format == "png" else jpeg(image)
+    return {"format": f"rgb8; {image_format} compressed bgr8", "data": np.frombuffer(data, np.uint8)}
 
 
 def bag_map() -> dict[str, Any]:
@@ -162,3 +229,12 @@ def bag_map() -> dict[str, Any]:
 def write_map(path: Path, content: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def assert_same(path: Path, wanted: list[Episode], images: bool = True) -> None:
+    found = list(LeRobotDataset(path))
+    assert len(found) == len(wanted)
+    for one, other in zip(wanted, found, strict=True):
+        for name in ("images",) * images + ("proprio", "actions", "rewards", "timestamps"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert one.success == other.success

@@ -23,15 +23,6 @@ pytest.importorskip("rosbags", reason="needs the extra bags")
 SLOW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def assert_same(path: Path, wanted: list[Episode], images: bool = True) -> None:
-    found = list(LeRobotDataset(path))
-    assert len(found) == len(wanted)
-    for one, other in zip(wanted, found, strict=True):
-        for name in ("images",) * images + ("proprio", "actions", "rewards", "timestamps"):
-            assert np.array_equal(getattr(one, name), getattr(other, name)), name
-        assert one.success == other.success
-
-
 def collected(recording: Path, mapping: Path | None, bundle: Path, out: Path) -> Path:
     more = [] if mapping is None else ["--map", str(mapping)]
     arguments = ["collect", "--from", str(recording), *more, "--policy", str(bundle), "--out", str(out)]
@@ -40,13 +31,13 @@ def collected(recording: Path, mapping: Path | None, bundle: Path, out: Path) ->
 
 
 def test_v3_through_the_command_line(
-    episodes: list[Episode], bundle: PolicyBundle, bundle_path: Path, tmp_path: Path
+    recordings: Any, episodes: list[Episode], bundle: PolicyBundle, bundle_path: Path, tmp_path: Path
 ) -> None:
     proprio = next(spec for spec in bundle.manifest.observations if spec.name == "proprio")
     names = DatasetNames(proprio.order, bundle.manifest.action.order, "reach")
     dataset = write_dataset(tmp_path / "d", episodes, 20, names)
     found = collected(dataset, None, bundle_path, tmp_path / "o")
-    assert_same(found, episodes)
+    recordings.assert_same(found, episodes)
     assert LeRobotDataset(found).action_scale == bundle.manifest.action.scale
 
 
@@ -55,7 +46,7 @@ def test_v21(
 ) -> None:
     recording = recordings.write_v21(tmp_path / "r", episodes, bundle.manifest)
     mapping = recordings.write_map(tmp_path / "m.yaml", recordings.v21_map())
-    assert_same(collected(recording, mapping, bundle_path, tmp_path / "o"), episodes)
+    recordings.assert_same(collected(recording, mapping, bundle_path, tmp_path / "o"), episodes)
 
 
 def test_v21_with_video(
@@ -64,7 +55,7 @@ def test_v21_with_video(
     recording = recordings.write_v21(tmp_path / "r", episodes, bundle.manifest, video=True)
     mapping = recordings.write_map(tmp_path / "m.yaml", recordings.v21_map())
     convert(recording, mapping, bundle.manifest, tmp_path / "o")
-    assert_same(tmp_path / "o", episodes, images=False)
+    recordings.assert_same(tmp_path / "o", episodes, images=False)
     for one, other in zip(episodes, LeRobotDataset(tmp_path / "o"), strict=True):
         error = np.abs(np.float32(one.images) - other.images).mean(axis=(1, 2, 3))
         crossed = np.abs(np.float32(one.images[0]) - other.images[-1]).mean()
@@ -88,7 +79,7 @@ def test_a_bag(
         shown = [dataclasses.replace(episode, success=True) for episode in shown]
     mapping = recordings.write_map(folder / "m.yaml", content)
     made = convert(recording, mapping, bundle.manifest, folder / "o")
-    assert_same(folder / "o", shown)
+    recordings.assert_same(folder / "o", shown)
     assert made.left_out == ()
 
 
@@ -98,7 +89,7 @@ def test_a_bag_through_the_command_line(
 ) -> None:
     recording = recordings.write_bag(tmp_path / "b", episodes, storage)
     mapping = recordings.write_map(tmp_path / "m.yaml", recordings.bag_map())
-    assert_same(collected(recording, mapping, bundle_path, tmp_path / "o"), episodes)
+    recordings.assert_same(collected(recording, mapping, bundle_path, tmp_path / "o"), episodes)
 
 
 def test_a_folder_of_images(
@@ -262,7 +253,7 @@ def test_of_a_bag_cut_off_the_good_episodes_are_kept(
     mapping = recordings.write_map(tmp_path / "m.yaml", recordings.bag_map())
     made = convert(recording, mapping, bundle.manifest, tmp_path / "o")
     kept = list(LeRobotDataset(tmp_path / "o"))
-    assert_same(tmp_path / "o", episodes[: len(kept)])
+    recordings.assert_same(tmp_path / "o", episodes[: len(kept)])
     assert len(kept) == 2
     assert file.name in made.left_out[0]
     assert "cut off" in made.left_out[0]
@@ -279,7 +270,7 @@ def test_of_a_dataset_cut_off_the_good_episodes_are_kept(
     file.write_bytes(file.read_bytes()[:-50])
     mapping = recordings.write_map(tmp_path / "m.yaml", recordings.v21_map())
     made = convert(recording, mapping, bundle.manifest, tmp_path / "o")
-    assert_same(tmp_path / "o", [episodes[0], episodes[2]])
+    recordings.assert_same(tmp_path / "o", [episodes[0], episodes[2]])
     assert "episode 1 left out" in made.left_out[0]
     assert "episode_000001.parquet" in made.left_out[0]
 
