@@ -107,7 +107,7 @@ def test_a_second_target_learns_the_same_from_what_was_kept(
 ) -> None:
     demonstrations = recorded(source)
     access = SourceAccess(SourceData.open(smoke_run / "source"), source.domain)
-    fresh = Problem(source.policy, 0, demonstrations, access, updates=20)
+    fresh = Problem(source.policy, 0, demonstrations, access, updates=6)
     kept = dataclasses.replace(fresh, once=keeping("kept", name))
     alone, first, second = (method(name).adapt(problem).to_arrays() for problem in (fresh, kept, kept))
     assert all(np.array_equal(alone[key], first[key]) for key in alone)
