@@ -21,7 +21,7 @@ from simreal.check.candidates import (
     train_and_run,
 )  # fmt: skip
 from simreal.check.finished import Finished
-from simreal.check.verdict import Comparison, compare_all, sentence, spread
+from simreal.check.verdict import Comparison, compare_all, reach, sentence, spread
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
 from simreal.progress import progress
@@ -113,6 +113,8 @@ def check(
         sentence(item, request.seeds, spread(success, (item.candidate, item.baseline)))
         for item in comparisons
     ]
+    if (text := reach(request.seeds, len(comparisons) - 1)) is not None:
+        sentences.append(text)
     tuning = len(_TUNING_SEEDS) * request.demos
     budget = Budget(request.demos, frames, request.frames, tuning_demonstrations=tuning)
     target = request.target

@@ -1,12 +1,20 @@
 """The verdict on a candidate against a baseline, from paired differences over training seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from simreal.check.statistics import holm, seeds_needed, sign_flip_p, t_interval
+from simreal.check.bootstrap import Robust, robust
+from simreal.check.statistics import (
+    holm,
+    seeds_needed,
+    seeds_to_reach,
+    sign_flip_p,
+    smallest_p,
+    t_interval,
+)  # fmt: skip
 from simreal.errors import SimrealError, nearest
 
 Verdict = Literal["negative", "positive", "safe", "inconclusive"]
@@ -28,6 +36,8 @@ class Comparison:
     ci_high: float
     p_value: float
     """Of the sign-flip test; Holm-adjusted for a secondary comparison."""
+    robust: Robust | None = None
+    """Shown beside; the verdict does not look at it. None for fewer than two seeds."""
 
 
 def compare_all(
@@ -59,10 +69,17 @@ def compare_all(
     raw = [sign_flip_p(values) for values in differences]
     adjusted = [raw[0], *holm(raw[1:])]
     levels = [0.05, *_holm_levels(raw[1:])]
-    return [
+    found = [
         _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
         for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
     ]
+    return [_described(item, success) for item in found]
+
+
+def _described(item: Comparison, success: Mapping[str, Sequence[float]]) -> Comparison:
+    """Add what is shown beside the mean."""
+    rates, base = success[item.candidate], success[item.baseline]
+    return replace(item, robust=robust(rates, base)) if len(rates) > 1 else item
 
 
 def _comparison(
@@ -99,12 +116,41 @@ def sentence(comparison: Comparison, seeds: int, spread: float | None = None) ->
         f"(95% interval {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
         f"{seeds} seeds, p = {comparison.p_value:.3g}): {comparison.verdict}."
     )
+    parts = [text, _lacking(comparison, seeds, spread)]
+    parts.append(beside(comparison.robust) if comparison.robust else "")
+    return " ".join(part for part in parts if part)
+
+
+def _lacking(comparison: Comparison, seeds: int, spread: float | None) -> str:
+    """Return what an inconclusive comparison lacks."""
     if comparison.verdict != "inconclusive":
-        return text
+        return ""
     if seeds < MINIMUM_SEEDS:
-        return f"{text} A verdict needs at least {MINIMUM_SEEDS} seeds."
+        return f"A verdict needs at least {MINIMUM_SEEDS} seeds."
     needed = seeds_needed(comparison.difference, spread) if spread is not None else None
-    return f"{text} About {needed} seeds would settle a difference like this." if needed else text
+    return f"About {needed} seeds would settle a difference like this." if needed else ""
+
+
+def beside(found: Robust) -> str:
+    """Return what is shown beside the mean as one sentence for people."""
+    return (
+        f"Beside the mean: BCa interval {100 * found.bca_low:+.0f} to {100 * found.bca_high:+.0f}; "
+        f"interquartile mean {100 * found.iqm:+.0f} ({100 * found.iqm_low:+.0f} to "
+        f"{100 * found.iqm_high:+.0f}); probability of improvement {found.improvement:.2f} "
+        f"({found.improvement_low:.2f} to {found.improvement_high:.2f})."
+    )
+
+
+def reach(seeds: int, secondary: int) -> str | None:
+    """Return a sentence when no secondary comparison can be `positive`, whatever it comes to; else None."""
+    smallest = smallest_p(seeds, secondary)
+    if not secondary or smallest <= 0.05 or seeds < MINIMUM_SEEDS:
+        return None
+    return (
+        f"With {seeds} seeds and {secondary} secondary comparisons none of these can be positive: the "
+        f"smallest p that Holm's correction can leave is {smallest:.2g}. {seeds_to_reach(secondary)} seeds "
+        f"are enough."
+    )
 
 
 def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float | None:
