@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from simreal.check.bootstrap import Robust, robust
+from simreal.check.sequential import Look
 from simreal.check.statistics import (
     holm,
     seeds_needed,
@@ -46,6 +47,7 @@ def compare_all(
     secondary: Sequence[tuple[str, str]],
     episodes: int,
     margin: float = MARGIN,
+    look: Look | None = None,
 ) -> list[Comparison]:
     """Compare candidates with baselines: one primary comparison, and others corrected after Holm.
 
@@ -58,6 +60,7 @@ def compare_all(
         secondary: Further (candidate, baseline) pairs.
         episodes: Episodes behind each success rate.
         margin: How much worse is still `safe`.
+        look: Of a sequential check: p-values and intervals hold however often it is looked at.
 
     Raises:
         SimrealError: for unequal numbers of seeds, or a success rate outside 0..1.
@@ -67,8 +70,10 @@ def compare_all(
     pairs = [primary, *secondary]
     differences = [_paired(success, *pair) for pair in pairs]
     raw = [sign_flip_p(values) for values in differences]
+    raw = [look.repeated_p(p) for p in raw] if look else raw
     adjusted = [raw[0], *holm(raw[1:])]
     levels = [0.05, *_holm_levels(raw[1:])]
+    levels = [look.nominal(level) for level in levels] if look else levels
     found = [
         _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
         for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
@@ -141,16 +146,18 @@ def beside(found: Robust) -> str:
     )
 
 
-def reach(seeds: int, secondary: int) -> str | None:
+def reach(seeds: int, secondary: int, look: Look | None = None) -> str | None:
     """Return a sentence when no secondary comparison can be `positive`, whatever it comes to; else None."""
     smallest = smallest_p(seeds, secondary)
+    if look is not None:
+        smallest = min(1.0, secondary * look.repeated_p(smallest_p(seeds)))
     if not secondary or smallest <= 0.05 or seeds < MINIMUM_SEEDS:
         return None
-    return (
+    text = (
         f"With {seeds} seeds and {secondary} secondary comparisons none of these can be positive: the "
-        f"smallest p that Holm's correction can leave is {smallest:.2g}. {seeds_to_reach(secondary)} seeds "
-        f"are enough."
+        f"smallest p that Holm's correction can leave is {smallest:.2g}."
     )
+    return text if look else f"{text} {seeds_to_reach(secondary)} seeds are enough."
 
 
 def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float | None:
