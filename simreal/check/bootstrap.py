@@ -119,7 +119,7 @@ def bca_interval(
         Low and high ends (...).
     """
     values = np.sort(np.asarray(values, dtype=float), axis=-1)  # the order of seeds must not matter
-    found = statistic(values[..., _draws(values.shape[-1], resamples)])
+    found = statistic(values[..., draws(values.shape[-1], resamples)])
     gaps = found - statistic(values)[..., None]
     # Ties count half, and rounding must not break them.
     slack = 1e-9 * np.ptp(values, axis=-1, keepdims=True) + 1e-15
@@ -154,8 +154,8 @@ def _at(ordered: Array, share: Any) -> Array:
 
 
 @functools.lru_cache(maxsize=32)
-def _draws(count: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """Return which values each resample has (resamples, count); always the same ones."""
+def draws(count: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
+    """Return which seeds each resample has (resamples, count); always the same ones."""
     drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
     drawn.setflags(write=False)
     return drawn
@@ -164,6 +164,6 @@ def _draws(count: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
 @functools.lru_cache(maxsize=32)
 def _counts(count: int) -> Array:
     """Return how often each resample has each value (resamples, count)."""
-    found = np.stack([np.bincount(row, minlength=count) for row in _draws(count)]).astype(float)
+    found = np.stack([np.bincount(row, minlength=count) for row in draws(count)]).astype(float)
     found.setflags(write=False)
     return found
