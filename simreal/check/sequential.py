@@ -12,6 +12,7 @@ J. R. Stat. Soc. B 86:1) need no plan of looks, but far more seeds; the script s
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,8 +110,15 @@ def settled(verdict: str, high: float, margin: float) -> bool:
     return verdict in ("negative", "positive") or (verdict == "safe" and high < margin)
 
 
+def spent(time: float, level: float) -> float:
+    """Return what may be spent of a one-sided level when a share `time` of the budget is used."""
+    return float(2 * special.ndtr(special.ndtri(level / 2) / math.sqrt(time)))
+
+
 @functools.lru_cache(maxsize=1024)
-def nominal_levels(looks: tuple[int, ...], level: float, budget: int) -> tuple[float, ...]:
+def nominal_levels(
+    looks: tuple[int, ...], level: float, budget: int, spend: Callable[[float, float], float] = spent
+) -> tuple[float, ...]:
     """Return the two-sided level of each look, that together spend `level` by the end of the budget.
 
     By recursive integration (Armitage, McPherson & Rowe 1969, J. R. Stat. Soc. A 132:235): the density of the
@@ -120,23 +128,19 @@ def nominal_levels(looks: tuple[int, ...], level: float, budget: int) -> tuple[f
         looks: Numbers of seeds, ascending.
         level: Two-sided, over all looks, in (0, 1); half of it at either end.
         budget: Seeds of the last look.
+        spend: What may be spent of a one-sided level by a share of the budget.
     """
     times = np.asarray(looks, dtype=float) / budget
-    spend = np.diff([spent(time, level / 2) for time in times], prepend=0.0)
+    shares = np.diff([spend(time, level / 2) for time in times], prepend=0.0)
     places, mass, before = np.zeros(1), np.ones(1), 0.0  # where paths are, and how many
     found = []
-    for time, share in zip(times, spend, strict=True):
+    for time, share in zip(times, shares, strict=True):
         step = math.sqrt(time - before)
         bound = _bound(places, mass, step, float(share), math.sqrt(time))
         found.append(2 * float(special.ndtr(-bound / math.sqrt(time))))
         places, mass = _carried(places, mass, step, bound, -_FAR * math.sqrt(time))
         before = float(time)
     return tuple(found)
-
-
-def spent(time: float, level: float) -> float:
-    """Return what may be spent of a one-sided level when a share `time` of the budget is used."""
-    return float(2 * special.ndtr(special.ndtri(level / 2) / math.sqrt(time)))
 
 
 def _bound(places: Array, mass: Array, step: float, share: float, scale: float) -> float:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simreal.check.bootstrap import Robust, robust
 from simreal.check.sequential import Look
@@ -100,15 +101,23 @@ def _comparison(
     if len(values) < 2:
         return Comparison(*pair, primary, "inconclusive", mean, -1.0, 1.0, 1.0)
     low, high = (max(-1.0, min(1.0, end)) for end in t_interval(values, 1 - level, floor=1 / episodes))
-    verdict: Verdict = "inconclusive"
-    if len(values) >= MINIMUM_SEEDS:
-        if high < 0:
-            verdict = "negative"
-        elif low > 0 and p_value <= 0.05:
-            verdict = "positive"
-        elif low > -margin:
-            verdict = "safe"
+    verdict: Any = str(decide(low, high, p_value <= 0.05, margin))
+    verdict = verdict if len(values) >= MINIMUM_SEEDS else "inconclusive"
     return Comparison(*pair, primary, verdict, mean, low, high, p_value)
+
+
+def decide(low: Any, high: Any, significant: Any, margin: float) -> NDArray[np.str_]:
+    """Return the verdicts, which are the first that matches, from arrays of one shape or plain values.
+
+    Args:
+        low: Lower end of the difference's interval.
+        high: Upper end.
+        significant: Whether the sign-flip test says so too.
+        margin: How much worse is still `safe`.
+    """
+    positive = np.logical_and(np.asarray(low) > 0, significant)
+    conditions = [np.asarray(high) < 0, positive, np.asarray(low) > -margin]
+    return np.select(conditions, ["negative", "positive", "safe"], default="inconclusive")
 
 
 def sentence(comparison: Comparison, seeds: int, spread: float | None = None) -> str:
