@@ -125,3 +125,11 @@ def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
         assert {"source-only", "coral", "kmm", "fourier", "target-only, 1 a class"} <= set(rows)
         assert all(len(accuracies) == 2 for accuracies in rows.values())
         assert rows["coral"] != rows["source-only"]
+
+
+def test_calibrate_check(tmp_path: Path) -> None:
+    found = run("calibrate_check.py", tmp_path / "r.json", "--comparisons", "60")["calibration"]
+    assert {row["world"] for row in found["errors"]} == {"even", "skewed", "odd failures", "odd successes"}
+    assert all(0 <= row["false_safe"]["ci_low"] <= row["false_safe"]["rate"] <= 1 for row in found["errors"])
+    far = next(row for row in found["looking"] if row["seed_budget"] == 20 and row["spread"] == 0.05)
+    assert far["saved"]["far better"] > 8

@@ -1,5 +1,6 @@
 """Candidates of a check: what each trains on, and how well it then does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,3 +132,12 @@ def copy_of(name: str) -> tuple[str, int]:
     if mark and number not in tuple("23456789"):
         raise SimrealError(f"candidate {name!r}: copies are numbered from {first}#2 to {first}#9")
     return first, int(number) - 1 if mark else 0
+
+
+def pairs(methods: Sequence[str]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+    """Return the primary comparison, candidate and baseline, and the secondary ones."""
+    found: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
+    for name in methods[1:]:
+        first, copy = copy_of(name)
+        found += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
+    return (methods[0], TARGET_ONLY), [*found, (ZERO_SHOT, TARGET_ONLY)]

@@ -1,7 +1,6 @@
 """`check`: candidates x training seeds on one target -> verdicts."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +17,12 @@ from simreal.check.candidates import (
     Shared,
     converge,
     copy_of,
+    pairs,
     train_and_run,
 )  # fmt: skip
 from simreal.check.finished import Finished
-from simreal.check.verdict import Comparison, compare_all, sentence, spread
+from simreal.check.sequential import Look, Plan, Sequential, settled
+from simreal.check.verdict import MARGIN, Comparison, compare_all, reach, sentence, spread
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
 from simreal.progress import progress
@@ -57,6 +58,8 @@ class CheckRequest:
     """Unlabelled frames for each training seed, recorded by the source policy as it fails or succeeds."""
     gripper: tuple[int, ...] = ()
     """Which elements of the proprioception are the gripper's position."""
+    sequential: bool = False
+    """Look on the way, and stop when the primary verdict is settled; `seeds` is then the most."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class CheckResult:
     budget: Budget
     candidates: dict[str, list[float]]
     comparisons: list[Comparison]
+    sequential: Sequential | None = None
+    """How it was looked at on the way; None if it was not."""
 
 
 @dataclass(frozen=True)
@@ -106,33 +111,55 @@ def check(
     shared = _shared(request)
     finished = Finished(progress_file, _settings(shared), resume)
     tuned = _tune(request, shared, finished)
-    success, frames, adapted = _compete(request, shared, tuned, finished)
-    primary = (request.methods[0], TARGET_ONLY)
-    comparisons = compare_all(success, primary, _secondary(request.methods), request.episodes)
-    sentences = [
-        sentence(item, request.seeds, spread(success, (item.candidate, item.baseline)))
-        for item in comparisons
-    ]
+    plan = Plan.of_budget(request.seeds) if request.sequential else Plan((request.seeds,))
+    adapted = request.source_policy
+    for seeds in plan.looks:
+        success, frames, shown = _compete(request, shared, tuned, finished, seeds, seeds != plan.looks[0])
+        adapted = shown or adapted
+        look = Look(plan, seeds) if request.sequential else None
+        comparisons = compare_all(success, *pairs(request.methods), request.episodes, look=look)
+        if settled(comparisons[0].verdict, comparisons[0].ci_high, MARGIN):
+            break
+    history = Sequential.of(look) if look else None
     tuning = len(_TUNING_SEEDS) * request.demos
     budget = Budget(request.demos, frames, request.frames, tuning_demonstrations=tuning)
     target = request.target
-    result = CheckResult(target.name, target.severity, request.seeds, budget, success, comparisons)
-    return result, CheckDetails(tuned, sentences, adapted)
+    result = CheckResult(target.name, target.severity, seeds, budget, success, comparisons, history)
+    return result, CheckDetails(tuned, _sentences(result, look), adapted)
+
+
+def _sentences(result: CheckResult, look: Look | None) -> list[str]:
+    """Return a sentence for each comparison, and what is to be said of all."""
+    found = [
+        sentence(item, result.seeds, spread(result.candidates, (item.candidate, item.baseline)))
+        for item in result.comparisons
+    ]
+    beyond = reach(result.seeds, len(result.comparisons) - 1, look)
+    saved = result.sequential and result.sequential.sentence()
+    return [*found, *(text for text in (beyond, saved) if text)]
 
 
 def _compete(
-    request: CheckRequest, shared: Shared, tuned: target_only.Tuned, finished: Finished
-) -> tuple[dict[str, list[float]], float, Policy]:
-    """Return success by candidate and seed, mean frames, and the primary candidate's first policy."""
+    request: CheckRequest,
+    shared: Shared,
+    tuned: target_only.Tuned,
+    finished: Finished,
+    seeds: int,
+    again: bool,
+) -> tuple[dict[str, list[float]], float, Policy | None]:
+    """Return success by candidate and seed, mean frames, and the primary candidate's first policy.
+
+    Looking again adds seeds to those of an earlier look, which had the policy: it is then None.
+    """
     candidates = [ZERO_SHOT, *request.methods, TARGET_ONLY, EQUAL_UPDATES]
-    names = [(name, seed) for seed in range(request.seeds) for name in candidates]
+    names = [(name, seed) for seed in range(seeds) for name in candidates]
     shown = (request.methods[0], 0)  # its policy is wanted, not only its success
     jobs = {
         key: workers.submit(train_and_run, shared, *key, tuned)
         for key in names
-        if key == shown or finished.get("/".join(map(str, key))) is None
+        if finished.get("/".join(map(str, key))) is None or (key == shown and not again)
     }
-    adapted = request.source_policy
+    adapted = None
     with progress(f"check on {request.target.label}", len(jobs), "trainings") as advance:
         for key, future in jobs.items():
             rate, used, packed = future.result()
@@ -140,8 +167,8 @@ def _compete(
             adapted = Policy.from_arrays(*packed) if key == shown else adapted
             advance(1)
     found = {key: finished.get("/".join(map(str, key))) for key in names}
-    success = {name: [found[name, seed][0] for seed in range(request.seeds)] for name in candidates}
-    frames = [found[TARGET_ONLY, seed][1] for seed in range(request.seeds)]
+    success = {name: [found[name, seed][0] for seed in range(seeds)] for name in candidates}
+    frames = [found[TARGET_ONLY, seed][1] for seed in range(seeds)]
     return success, float(np.mean(frames)), adapted
 
 
@@ -216,11 +243,3 @@ def _settings(shared: Shared) -> dict[str, object]:
 
 def _digest(packed: Packed) -> str:
     return hashlib.sha256(b"".join(packed[1][name].tobytes() for name in sorted(packed[1]))).hexdigest()
-
-
-def _secondary(methods: Sequence[str]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
-    for name in methods[1:]:
-        first, copy = copy_of(name)
-        pairs += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
-    return [*pairs, (ZERO_SHOT, TARGET_ONLY)]

@@ -81,6 +81,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def smallest_p(seeds: int, comparisons: int = 1) -> float:
+    """Return the smallest p-value that sign flips and then Holm's correction can give.
+
+    All differences of one sign: two patterns of 2^seeds are as extreme. Holm multiplies the smallest
+    p-value by the number of comparisons, and makes no other smaller than that.
+    """
+    return min(1.0, comparisons * 2.0 ** (1 - seeds))
+
+
+def seeds_to_reach(comparisons: int, level: float = 0.05) -> int:
+    """Return the fewest seeds with which one of several corrected comparisons can have p at most `level`."""
+    return 1 + math.ceil(math.log2(comparisons / level))
+
+
 def seeds_needed(difference: float, deviation: float, power: float = 0.8, limit: int = 1000) -> int | None:
     """Return how many seeds a two-sided paired t-test at 5% needs; None above `limit`."""
     if difference == 0:

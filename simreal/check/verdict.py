@@ -1,12 +1,22 @@
 """The verdict on a candidate against a baseline, from paired differences over training seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from simreal.check.statistics import holm, seeds_needed, sign_flip_p, t_interval
+from simreal.check.bootstrap import Robust, robust
+from simreal.check.sequential import Look
+from simreal.check.statistics import (
+    holm,
+    seeds_needed,
+    seeds_to_reach,
+    sign_flip_p,
+    smallest_p,
+    t_interval,
+)  # fmt: skip
 from simreal.errors import SimrealError, nearest
 
 Verdict = Literal["negative", "positive", "safe", "inconclusive"]
@@ -28,6 +38,8 @@ class Comparison:
     ci_high: float
     p_value: float
     """Of the sign-flip test; Holm-adjusted for a secondary comparison."""
+    robust: Robust | None = None
+    """Shown beside; the verdict does not look at it. None for fewer than two seeds."""
 
 
 def compare_all(
@@ -36,6 +48,7 @@ def compare_all(
     secondary: Sequence[tuple[str, str]],
     episodes: int,
     margin: float = MARGIN,
+    look: Look | None = None,
 ) -> list[Comparison]:
     """Compare candidates with baselines: one primary comparison, and others corrected after Holm.
 
@@ -48,6 +61,7 @@ def compare_all(
         secondary: Further (candidate, baseline) pairs.
         episodes: Episodes behind each success rate.
         margin: How much worse is still `safe`.
+        look: Of a sequential check: p-values and intervals hold however often it is looked at.
 
     Raises:
         SimrealError: for unequal numbers of seeds, or a success rate outside 0..1.
@@ -57,12 +71,21 @@ def compare_all(
     pairs = [primary, *secondary]
     differences = [_paired(success, *pair) for pair in pairs]
     raw = [sign_flip_p(values) for values in differences]
+    raw = [look.repeated_p(p) for p in raw] if look else raw
     adjusted = [raw[0], *holm(raw[1:])]
     levels = [0.05, *_holm_levels(raw[1:])]
-    return [
+    levels = [look.nominal(level) for level in levels] if look else levels
+    found = [
         _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
         for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
     ]
+    return [_described(item, success) for item in found]
+
+
+def _described(item: Comparison, success: Mapping[str, Sequence[float]]) -> Comparison:
+    """Add what is shown beside the mean."""
+    rates, base = success[item.candidate], success[item.baseline]
+    return replace(item, robust=robust(rates, base)) if len(rates) > 1 else item
 
 
 def _comparison(
@@ -78,15 +101,23 @@ def _comparison(
     if len(values) < 2:
         return Comparison(*pair, primary, "inconclusive", mean, -1.0, 1.0, 1.0)
     low, high = (max(-1.0, min(1.0, end)) for end in t_interval(values, 1 - level, floor=1 / episodes))
-    verdict: Verdict = "inconclusive"
-    if len(values) >= MINIMUM_SEEDS:
-        if high < 0:
-            verdict = "negative"
-        elif low > 0 and p_value <= 0.05:
-            verdict = "positive"
-        elif low > -margin:
-            verdict = "safe"
+    verdict: Any = str(decide(low, high, p_value <= 0.05, margin))
+    verdict = verdict if len(values) >= MINIMUM_SEEDS else "inconclusive"
     return Comparison(*pair, primary, verdict, mean, low, high, p_value)
+
+
+def decide(low: Any, high: Any, significant: Any, margin: float) -> NDArray[np.str_]:
+    """Return the verdicts, which are the first that matches, from arrays of one shape or plain values.
+
+    Args:
+        low: Lower end of the difference's interval.
+        high: Upper end.
+        significant: Whether the sign-flip test says so too.
+        margin: How much worse is still `safe`.
+    """
+    positive = np.logical_and(np.asarray(low) > 0, significant)
+    conditions = [np.asarray(high) < 0, positive, np.asarray(low) > -margin]
+    return np.select(conditions, ["negative", "positive", "safe"], default="inconclusive")
 
 
 def sentence(comparison: Comparison, seeds: int, spread: float | None = None) -> str:
@@ -99,12 +130,43 @@ def sentence(comparison: Comparison, seeds: int, spread: float | None = None) ->
         f"(95% interval {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
         f"{seeds} seeds, p = {comparison.p_value:.3g}): {comparison.verdict}."
     )
+    parts = [text, _lacking(comparison, seeds, spread)]
+    parts.append(beside(comparison.robust) if comparison.robust else "")
+    return " ".join(part for part in parts if part)
+
+
+def _lacking(comparison: Comparison, seeds: int, spread: float | None) -> str:
+    """Return what an inconclusive comparison lacks."""
     if comparison.verdict != "inconclusive":
-        return text
+        return ""
     if seeds < MINIMUM_SEEDS:
-        return f"{text} A verdict needs at least {MINIMUM_SEEDS} seeds."
+        return f"A verdict needs at least {MINIMUM_SEEDS} seeds."
     needed = seeds_needed(comparison.difference, spread) if spread is not None else None
-    return f"{text} About {needed} seeds would settle a difference like this." if needed else text
+    return f"About {needed} seeds would settle a difference like this." if needed else ""
+
+
+def beside(found: Robust) -> str:
+    """Return what is shown beside the mean as one sentence for people."""
+    return (
+        f"Beside the mean: BCa interval {100 * found.bca_low:+.0f} to {100 * found.bca_high:+.0f}; "
+        f"interquartile mean {100 * found.iqm:+.0f} ({100 * found.iqm_low:+.0f} to "
+        f"{100 * found.iqm_high:+.0f}); probability of improvement {found.improvement:.2f} "
+        f"({found.improvement_low:.2f} to {found.improvement_high:.2f})."
+    )
+
+
+def reach(seeds: int, secondary: int, look: Look | None = None) -> str | None:
+    """Return a sentence when no secondary comparison can be `positive`, whatever it comes to; else None."""
+    smallest = smallest_p(seeds, secondary)
+    if look is not None:
+        smallest = min(1.0, secondary * look.repeated_p(smallest_p(seeds)))
+    if not secondary or smallest <= 0.05 or seeds < MINIMUM_SEEDS:
+        return None
+    text = (
+        f"With {seeds} seeds and {secondary} secondary comparisons none of these can be positive: the "
+        f"smallest p that Holm's correction can leave is {smallest:.2g}."
+    )
+    return text if look else f"{text} {seeds_to_reach(secondary)} seeds are enough."
 
 
 def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float | None:

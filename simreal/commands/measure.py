@@ -68,6 +68,9 @@ class Check(Common):
     """Unlabelled frames for each training seed, for methods that need some."""
     seeds: int | None = None
     """Training seeds; a verdict needs six."""
+    sequential: bool = False
+    """Look at six seeds and at every second from there, and stop when the verdict of the first method against
+    target-only is settled; `--seeds` is then the most. Error rates hold under looking."""
     episodes: int | None = None
     """Episodes for each candidate and seed."""
     resume: bool = False
@@ -95,6 +98,7 @@ class Check(Common):
             seed=self.seed,
             frames=self.frames,
             gripper=gripper_columns(bundle.manifest),
+            sequential=self.sequential,
         )
         result, details = check(request, self.folder() / "check.json", self.resume)
         for text in details.sentences:

@@ -162,9 +162,10 @@ def test_doctor(tmp_path: Path) -> None:
 def test_check(smoke_run: Path, tmp_path: Path) -> None:
     bundles = ["--policy", str(smoke_run / "policy"), "--teacher", str(smoke_run / "teacher")]
     how = ["--source", str(smoke_run), "--preset", "smoke", "--target", "blur@2"]
-    names = ["--method", "cotrain", "head-only"]
+    names = ["--method", "cotrain", "head-only", "--sequential"]
     assert main(["check", *bundles, *how, *names, "--quiet", "--out", str(tmp_path)]) == 0
     found = result(tmp_path)["check"]
     assert (found["domain"], found["severity"], found["seeds"]) == ("blur", 2, 2)
     assert {"zero-shot", "target-only", "cotrain", "head-only"} <= set(found["candidates"])
     assert [c["primary"] for c in found["comparisons"]].count(True) == 1
+    assert (found["sequential"]["looks"], found["sequential"]["seeds_saved"]) == ([2], 0)
