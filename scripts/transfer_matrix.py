@@ -20,6 +20,7 @@ from simreal import workers
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.finished import Finished
 from simreal.check.target_only import Tuned
+from simreal.errors import SimrealError
 from simreal.exits import run_script
 from simreal.results import write_result
 from simreal.study import Cell, Source, Table, cell, compute, tune_target_only
@@ -173,6 +174,9 @@ def main(options: Options) -> None:
         rows = matrix.table.rows(source, cells)
         counted[name] = {"cells": len(cells), "computed": len(rows), "refused": len(computed.refused)}
         print("\n".join([*matrix_tables.TABLES[name](rows), *matrix_tables.refusals(computed.refused)]))
+        if computed.failed:
+            each, reason = computed.failed[0]
+            raise SimrealError(f"{each.candidate} on {each.target.label}, seed {each.seed}: {reason}")
         if computed.left:
             print(f"{name}: {len(rows)} of {len(cells)} cells; started again, it goes on")
             break

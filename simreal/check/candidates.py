@@ -14,6 +14,7 @@ from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
+from simreal.rollout import EpisodeSummary
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
 from simreal.transfer import Problem, RewardedSteps, SourceAccess, method
@@ -46,10 +47,25 @@ class Shared:
     """Rewarded steps for each training seed."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """One candidate of one training seed."""
+
+    policy: Packed
+    frames_used: int
+    """Of the demonstrations."""
+    episodes: list[EpisodeSummary]
+
+    @property
+    def success_rate(self) -> float:
+        """Return the share of the episodes that succeeded."""
+        return float(np.mean([episode.success for episode in self.episodes]))
+
+
 def train_and_run(
     shared: Shared, name: str, seed: int, tuned: target_only.Tuned, once: Once = each_time
-) -> tuple[float, int, Packed]:
-    """Return success rate, frames used and policy of one candidate for one training seed.
+) -> Trained:
+    """Train one candidate for one training seed, and run it in the target.
 
     Args:
         shared: What it trains on.
@@ -74,8 +90,7 @@ def train_and_run(
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
-    rate = float(np.mean([summary.success for summary in summaries]))
-    return rate, 0 if data is None else len(data), pack(policy)
+    return Trained(pack(policy), 0 if data is None else len(data), summaries)
 
 
 def _problem(

@@ -162,9 +162,9 @@ def _compete(
     adapted = None
     with progress(f"check on {request.target.label}", len(jobs), "trainings") as advance:
         for key, future in jobs.items():
-            rate, used, packed = future.result()
-            finished.keep("/".join(map(str, key)), [rate, used])
-            adapted = Policy.from_arrays(*packed) if key == shown else adapted
+            trained = future.result()
+            finished.keep("/".join(map(str, key)), [trained.success_rate, trained.frames_used])
+            adapted = Policy.from_arrays(*trained.policy) if key == shown else adapted
             advance(1)
     found = {key: finished.get("/".join(map(str, key))) for key in names}
     success = {name: [found[name, seed][0] for seed in range(seeds)] for name in candidates}

@@ -7,6 +7,7 @@ from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
 from simreal.commands.record import Record
 from simreal.commands.show import Doctor, Report
+from simreal.commands.study import Study
 from simreal.commands.train import Import, Pretrain, Run
 from simreal.commands.transfer import Adapt, Collect, Methods
 
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "adapt": Adapt,
     "evaluate": Evaluate,
     "check": Check,
+    "study": Study,
     "export": Export,
     "deploy": Deploy,
     "methods": Methods,

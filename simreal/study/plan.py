@@ -1,0 +1,169 @@
+"""What a study computes: sources x targets x severities x budgets x candidates x seeds, from a YAML file."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import envs
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.target_only import Tuned
+from simreal.errors import SimrealError, nearest
+from simreal.reading import load_yaml, mapping, number
+from simreal.study.cells import Cell, cell
+from simreal.targets import Target, parse_target
+from simreal.transfer import METHODS, UPDATES
+
+_MOST_SEVERE = 5
+Tune = Callable[[Target, int], Tuned]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a candidate may use of a target; each takes what it needs of it."""
+
+    demos: int = 10
+    frames: int = 500
+    """Unlabelled ones."""
+    steps: int = 2000
+    """Rewarded ones."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study; `zero-shot` and `target-only` are always among its candidates."""
+
+    sources: tuple[Path, ...]
+    """Run folders of `pretrain`."""
+    targets: tuple[str, ...]
+    """As everywhere; `suite` stands for every named domain."""
+    methods: tuple[str, ...]
+    """The first is the primary candidate."""
+    severities: tuple[int, ...] = (3,)
+    """Of the targets that name none."""
+    budgets: tuple[Budget, ...] = (Budget(),)
+    seeds: int = 10
+    """Training seeds; a verdict needs six."""
+    episodes: int = 50
+    """Of each cell."""
+    updates: int = UPDATES
+    """Gradient updates of every method."""
+    tuning_updates: int = 1200
+    """Most updates of target-only, whose rate and length are settled on a tuning seed."""
+    seed: int = 0
+    """Of the study: another one has demonstrations, trainings and episodes of its own."""
+
+    @classmethod
+    def read(cls, path: Path) -> "StudyPlan":
+        """Read a plan; paths in it are relative to the file.
+
+        Raises:
+            SimrealError: naming file, key, value and what would be right.
+        """
+        raw = mapping(path, load_yaml(path, "study"), "", (field.name for field in dataclasses.fields(cls)))
+        for key in ("sources", "targets", "methods"):
+            if key not in raw:
+                raise SimrealError(f"{path}: {key}: missing: takes a list with at least one entry")
+        given: dict[str, Any] = {
+            "sources": _sources(path, raw),
+            "targets": _texts(path, raw, "targets"),
+            "methods": tuple(_method(path, name) for name in _texts(path, raw, "methods")),
+        }
+        if "severities" in raw:
+            given["severities"] = tuple(
+                _whole(path, item, "severities", 1, _MOST_SEVERE) for item in _list(path, raw, "severities")
+            )
+        if "budgets" in raw:
+            given["budgets"] = tuple(_budget(path, item) for item in _list(path, raw, "budgets"))
+        for key, least in (("seeds", 1), ("episodes", 1), ("updates", 1), ("tuning_updates", 1), ("seed", 0)):
+            if key in raw:
+                given[key] = _whole(path, raw[key], key, least)
+        return cls(**given)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Return every candidate once, the baselines first."""
+        return tuple(dict.fromkeys((ZERO_SHOT, TARGET_ONLY, *self.methods)))
+
+    def worlds(self, env_id: str) -> tuple[Target, ...]:
+        """Return every target at every severity.
+
+        Raises:
+            SimrealError: naming a target that does not exist.
+        """
+        return tuple({target.label: target for target in self._worlds(env_id)}.values())
+
+    def cells(self, target: Target, budget: Budget, tune: Tune) -> dict[str, list[Cell]]:
+        """Return the cells of one comparison: candidate to one for each seed.
+
+        Args:
+            target: Where they are judged.
+            budget: What each may use.
+            tune: Gives target-only's settings for a target and a number of demonstrations.
+        """
+        return {
+            name: [self._cell(target, name, seed, budget, tune) for seed in range(self.seeds)]
+            for name in self.candidates
+            if budget.demos or name != TARGET_ONLY
+        }
+
+    def _cell(self, target: Target, name: str, seed: int, budget: Budget, tune: Tune) -> Cell:
+        sizes: dict[str, Any] = {"updates": self.updates, "episodes": self.episodes}
+        if name == TARGET_ONLY:
+            tuned = tune(target, budget.demos)
+            sizes |= {"updates": tuned.updates, "learning_rate": tuned.learning_rate}
+        return cell(target, name, self.seed, seed, **dataclasses.asdict(budget), **sizes)
+
+    def _worlds(self, env_id: str) -> Iterator[Target]:
+        suite = [domain for severity in self.severities for domain in envs.suite(severity)]
+        graded = {domain.name for domain in suite}
+        for name in self.targets:
+            if name == "suite":
+                yield from (Target(env_id, domain) for domain in suite)
+            elif name in graded:
+                yield from (parse_target(f"{name}@{severity}", env_id) for severity in self.severities)
+            else:
+                yield parse_target(name, env_id)
+
+
+def _list(path: Path, raw: dict[str, Any], key: str) -> list[Any]:
+    value = raw[key]
+    if not isinstance(value, list) or not value:
+        raise SimrealError(f"{path}: {key}: takes a list with at least one entry, not {value!r}")
+    return value
+
+
+def _texts(path: Path, raw: dict[str, Any], key: str) -> tuple[str, ...]:
+    for item in _list(path, raw, key):
+        if not isinstance(item, str):
+            raise SimrealError(f"{path}: {key}: takes names, not {item!r}")
+    return tuple(raw[key])
+
+
+def _sources(path: Path, raw: dict[str, Any]) -> tuple[Path, ...]:
+    found = tuple(path.parent / name for name in _texts(path, raw, "sources"))
+    names = [folder.resolve().name for folder in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SimrealError(f"{path}: sources: two are called {twice[0]!r}: results go by the folder's name")
+    return found
+
+
+def _method(path: Path, name: str) -> str:
+    valid = (*METHODS, ZERO_SHOT, TARGET_ONLY)
+    if name not in valid:
+        raise SimrealError(f"{path}: methods: no method {name!r}; {nearest(name, valid)}")
+    return name
+
+
+def _budget(path: Path, raw: Any) -> Budget:
+    found = mapping(path, raw, "budgets", (field.name for field in dataclasses.fields(Budget)))
+    return Budget(**{key: _whole(path, value, f"budgets: {key}", 0) for key, value in found.items()})
+
+
+def _whole(path: Path, raw: Any, where: str, least: int, most: int | None = None) -> int:
+    value = number(path, raw, where)
+    if value != int(value) or value < least or (most is not None and value > most):
+        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise SimrealError(f"{path}: {where}: takes a whole number {span}, not {raw!r}")
+    return int(value)

@@ -1,0 +1,193 @@
+"""Carry out a study: every cell that is missing, then what the whole table says."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.finished import Finished
+from simreal.check.target_only import LEARNING_RATES, Tuned
+from simreal.check.verdict import Comparison, compare_all
+from simreal.errors import SimrealError
+from simreal.study.cells import Cell, Source
+from simreal.study.computing import Computed, compute, tune_target_only
+from simreal.study.plan import Budget, StudyPlan
+from simreal.study.table import Table, write_table
+from simreal.targets import Target
+from simreal.transfer import METHODS, method
+
+CELLS, EPISODES = "cells.parquet", "episodes.parquet"
+_NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
+_TUNING_RUN = 1 << 20  # added to the study's seed: demonstrations of tuning are no candidate's
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of one source on one target with one budget."""
+
+    source: str
+    domain: str
+    severity: int
+    budget: Budget
+    success: dict[str, list[float]]
+    """Candidate -> success rate of each training seed."""
+    comparisons: list[Comparison]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A cell that could not be computed."""
+
+    source: str
+    target: str
+    candidate: str
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study came to."""
+
+    cells: int
+    computed: int
+    compared: list[Compared]
+    recommended: dict[str, str]
+    """Transfer setting -> the method with the best mean success over all its cells."""
+    refused: list[Unfinished]
+    failed: list[Unfinished]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What came of one source."""
+
+    cells: dict[str, Cell]
+    """By key."""
+    computed: Computed
+    compared: list[Compared]
+
+
+def run(plan: StudyPlan, folder: Path) -> StudyResult:
+    """Compute what `folder` lacks of a study, keep it there, and compare.
+
+    Args:
+        plan: What to compute.
+        folder: Gets `cells.parquet`, whole after every cell, and at the end `episodes.parquet`.
+
+    Raises:
+        SimrealError: for a source or a target that does not exist, before anything is computed.
+    """
+    sources = [Source.of_run(path) for path in plan.sources]
+    worlds = [plan.worlds(source.env_id) for source in sources]
+    table = Table(folder / CELLS)
+    parts = [_part(plan, *each, folder, table) for each in zip(sources, worlds, strict=True)]
+    keys = {key: None for part in parts for key in part.cells}
+    rows = [table[key] for key in keys if key in table]
+    if rows:
+        write_table(folder / EPISODES, _episodes(rows))
+    named = list(zip(sources, parts, strict=True))
+    return StudyResult(
+        len(keys),
+        len(rows),
+        [item for part in parts for item in part.compared],
+        _recommended(rows),
+        [item for source, part in named for item in _unfinished(source, part.computed.refused)],
+        [item for source, part in named for item in _unfinished(source, part.computed.failed)],
+    )
+
+
+def _part(plan: StudyPlan, source: Source, targets: Sequence[Target], folder: Path, table: Table) -> _Part:
+    """Compute the cells of one source, and compare."""
+    path = folder / f"target_only_{source.name}.json"
+    settings = [source.sha256, plan.tuning_updates, plan.seed]
+    finished = Finished(path, settings, resume=True)
+
+    def tune(target: Target, demos: int) -> Tuned:
+        return _tuned(plan, source, finished, target, demos)
+
+    groups = [
+        (target, budget, plan.cells(target, budget, tune)) for target in targets for budget in plan.budgets
+    ]
+    cells = {each.key(source): each for *_, group in groups for found in group.values() for each in found}
+    computed = compute(f"study of {source.name}", source, _ordered(cells.values()), table)
+    return _Part(cells, computed, [_compared(source, *group, plan, table) for group in groups])
+
+
+def _tuned(plan: StudyPlan, source: Source, finished: Finished, target: Target, demos: int) -> Tuned:
+    """Return target-only's settings for a target and a budget, settled on demonstrations of no candidate."""
+    name = f"{target.label}, {demos} demonstrations"
+    if finished.get(name) is None:
+        try:
+            tuned = tune_target_only(source, target, demos, plan.seed + _TUNING_RUN, plan.tuning_updates)
+        except SimrealError:
+            # Its cells are refused for the same reason, each by itself.
+            return Tuned(LEARNING_RATES[0], plan.tuning_updates, 0.0)
+        finished.keep(name, tuned)
+    return Tuned(**finished.get(name))
+
+
+def _ordered(cells: Iterable[Cell]) -> list[Cell]:
+    """Return them seed by seed: an interruption leaves whole comparisons on fewer seeds."""
+    return sorted(cells, key=lambda each: each.seed)
+
+
+def _compared(
+    source: Source,
+    target: Target,
+    budget: Budget,
+    group: Mapping[str, Sequence[Cell]],
+    plan: StudyPlan,
+    table: Table,
+) -> Compared:
+    """Compare the candidates that have all their seeds."""
+    rates = {
+        name: [row["success_rate"] for row in table.rows(source, found)] for name, found in group.items()
+    }
+    whole = {name: found for name, found in rates.items() if len(found) == plan.seeds}
+    pairs = [
+        (name, baseline)
+        for name in plan.methods
+        for baseline in (TARGET_ONLY, ZERO_SHOT)
+        if name != baseline and {name, baseline} <= whole.keys()
+    ]
+    comparisons = compare_all(whole, pairs[0], pairs[1:], plan.episodes) if pairs else []
+    return Compared(source.name, target.name, target.severity, budget, whole, comparisons)
+
+
+def _recommended(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return for every transfer setting the best method, by the mean over what all of the setting have."""
+    found: dict[str, dict[str, dict[Any, float]]] = {}
+    for row in rows:
+        if row["candidate"] in METHODS:
+            where = tuple(row[name] for name in ("source", "domain", "severity", "seed"))
+            of_setting = found.setdefault(method(row["candidate"]).setting, {})
+            of_setting.setdefault(row["candidate"], {})[where] = row["success_rate"]
+    best = {}
+    for setting, of_setting in found.items():
+        shared = set.intersection(*(set(rates) for rates in of_setting.values()))
+        means = {
+            name: float(np.mean([rates[at] for at in shared])) for name, rates in of_setting.items() if shared
+        }
+        if means:
+            best[setting] = max(means, key=lambda name: means[name])
+    return best
+
+
+def _episodes(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row for every episode, with the columns that name its cell."""
+    for row in rows:
+        named = {name: row[name] for name in ("key", *_NAMING)}
+        told = zip(row["successes"], row["steps_taken"], row["returns"], strict=True)
+        for episode, (success, steps, total) in enumerate(told):
+            yield named | {"episode": episode, "success": success, "steps_taken": steps, "return": total}
+
+
+def _unfinished(source: Source, found: Iterable[tuple[Cell, str]]) -> list[Unfinished]:
+    return [
+        Unfinished(source.name, each.target.label, each.candidate, each.seed, reason)
+        for each, reason in found
+    ]
