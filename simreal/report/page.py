@@ -11,6 +11,7 @@ from policies import PolicyBundle
 from simreal.bundles import load_bundle
 from simreal.errors import SimrealError
 from simreal.files import atomic_write_text
+from simreal.report import study_page
 from simreal.report.pictures import clip, data_uri, policy_view, strip
 from simreal.report.plots import gap_plot, seeds_plot
 from simreal.targets import parse_target
@@ -23,38 +24,47 @@ _WHAT_IT_GOT = {
 
 
 def build(folder: Path) -> Path:
-    """Write `report.html` of a finished run.
+    """Write `report.html` of a finished run, or of a study.
 
     Raises:
-        SimrealError: if the folder holds no finished run.
+        SimrealError: if the folder holds neither.
     """
     path = folder / "result.json"
     if not path.is_file():
         raise SimrealError(f"{path}: missing: {folder} holds no finished run")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result.get("command") != "run":
-        raise SimrealError(f"{path}: command: {result.get('command')!r}; a report is made of a 'run'")
+    if result.get("command") == "run":
+        name, values = "page.html.jinja", _values(folder, result)
+    elif result.get("command") == "study":
+        name, values = "study.html.jinja", study_page.values(result["study"])
+    else:
+        raise SimrealError(
+            f"{path}: command: {result.get('command')!r}; a report is made of a 'run' or 'study'"
+        )
+    loader = PackageLoader("simreal.report", ".")
+    page = Environment(loader=loader, autoescape=True).get_template(name).render(**values)
+    return atomic_write_text(folder / "report.html", page)
+
+
+def _values(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Return what the template `page.html.jinja` needs of a run."""
     source, adapted = load_bundle(folder / "policy"), load_bundle(folder / "adapted")
     pretraining = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    template = Environment(loader=PackageLoader("simreal.report", "."), autoescape=True).get_template(
-        "page.html.jinja"
-    )
-    page = template.render(
-        result=result,
-        check=result["check"],
-        verdict=result["check"]["comparisons"][0],
-        got=_WHAT_IT_GOT,
-        mean=lambda rates: sum(rates) / len(rates),
-        gap=_gap(result),
-        manifest=source.manifest,
-        config=json.dumps({"run": result["config"], "pretrain": pretraining}, indent=1),
-        plots={
+    return {
+        "result": result,
+        "check": result["check"],
+        "verdict": result["check"]["comparisons"][0],
+        "got": _WHAT_IT_GOT,
+        "mean": lambda rates: sum(rates) / len(rates),
+        "gap": _gap(result),
+        "manifest": source.manifest,
+        "config": json.dumps({"run": result["config"], "pretrain": pretraining}, indent=1),
+        "plots": {
             "gap": data_uri(gap_plot(result["evaluation"], result["target"]), "png"),
             "seeds": data_uri(seeds_plot(result["check"]["candidates"]), "png"),
         },
-        pictures=_pictures(folder, result, source, adapted),
-    )
-    return atomic_write_text(folder / "report.html", page)
+        "pictures": _pictures(folder, result, source, adapted),
+    }
 
 
 def _pictures(

@@ -16,6 +16,7 @@ from simreal.targets import Target, parse_target
 from simreal.transfer import METHODS, UPDATES
 
 _MOST_SEVERE = 5
+_MOST_SEEDS = 1000  # of a study, and studies: above, two would share random numbers
 Tune = Callable[[Target, int], Tuned]
 
 
@@ -76,9 +77,12 @@ class StudyPlan:
             )
         if "budgets" in raw:
             given["budgets"] = tuple(_budget(path, item) for item in _list(path, raw, "budgets"))
-        for key, least in (("seeds", 1), ("episodes", 1), ("updates", 1), ("tuning_updates", 1), ("seed", 0)):
+        for key in ("episodes", "updates", "tuning_updates"):
             if key in raw:
-                given[key] = _whole(path, raw[key], key, least)
+                given[key] = _whole(path, raw[key], key, 1)
+        for key, least in (("seeds", 1), ("seed", 0)):
+            if key in raw:
+                given[key] = _whole(path, raw[key], key, least, _MOST_SEEDS)
         return cls(**given)
 
     @property

@@ -21,7 +21,6 @@ from simreal.transfer import METHODS, method
 
 CELLS, EPISODES = "cells.parquet", "episodes.parquet"
 _NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
-_TUNING_RUN = 1 << 20  # added to the study's seed: demonstrations of tuning are no candidate's
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _tuned(plan: StudyPlan, source: Source, finished: Finished, target: Target, 
     name = f"{target.label}, {demos} demonstrations"
     if finished.get(name) is None:
         try:
-            tuned = tune_target_only(source, target, demos, plan.seed + _TUNING_RUN, plan.tuning_updates)
+            tuned = tune_target_only(source, target, demos, plan.seed, plan.tuning_updates)
         except SimrealError:
             # Its cells are refused for the same reason, each by itself.
             return Tuned(LEARNING_RATES[0], plan.tuning_updates, 0.0)
