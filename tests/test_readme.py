@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import envs
 from simreal.bundles import load_bundle
 from simreal.cli import main
 from simreal.data.importing.rules import Rules
+from simreal.study.plan import StudyPlan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,6 +29,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def small_study() -> str:
+    """Return the README's study, cut down."""
+    (block,) = blocks("yaml study")
+    sizes = {"episodes": 1, "updates": 2, "tuning_updates": 50, "seeds": 1}
+    budgets = [{"demos": 1, "frames": 10}]
+    cut = {"targets": ["blur"], "severities": [1], "budgets": budgets}
+    return yaml.safe_dump(yaml.safe_load(block) | sizes | cut)
+
+
 def commands() -> list[list[str]]:
     lines = [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("simreal ") and "--help" not in line]
@@ -35,6 +46,7 @@ def commands() -> list[list[str]]:
 def test_commands(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(taught, "runs/p")
+    Path("study.yaml").write_text(small_study())
     assert len(commands()) >= 5
     for arguments in commands():
         code = main([*arguments, *SMALL.get(arguments[0], []), "--quiet"])
@@ -60,6 +72,12 @@ def test_mapping_file(smoke_run: Path, tmp_path: Path) -> None:
     path.write_text(block)
     rules = Rules.read(path, load_bundle(smoke_run / "policy").manifest, {})
     assert set(rules.mapping.sources) == {"/joint_states", "/action"}
+
+
+def test_study_file(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(blocks("yaml study")[0])
+    assert StudyPlan.read(path).seeds == 10
 
 
 def test_pictures_exist() -> None:
