@@ -9,6 +9,7 @@ import numpy as np
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.statistics import t_interval
 from simreal.errors import SimrealError
+from simreal.report.study_plots import heat_map
 from simreal.study import Cell
 from simreal.transfer import METHODS, method
 
@@ -59,6 +60,17 @@ def screened(rows: Rows) -> list[str]:
             f"| {name} | {needs} | {mean:.2f} | {gain} | " + " | ".join(f"{c:.2f}" for c in cells) + " |"
         )
     return lines
+
+
+def pictured(rows: Rows) -> bytes:
+    """Return points gained over zero-shot by method and domain as a PNG; the best method is on top."""
+    found, domains = _by_candidate(rows), _domains(rows)
+    base = found.pop(ZERO_SHOT)
+    names = sorted(found, key=lambda name: -float(np.mean(list(found[name].values()))))
+    gains = [
+        [100 * (_mean(found[name], domain) - _mean(base, domain)) for domain in domains] for name in names
+    ]
+    return heat_map(names, domains, np.array(gains), np.zeros((len(names), len(domains)), bool))
 
 
 def solved(rows: Rows) -> list[str]:

@@ -61,6 +61,8 @@ class Options:
     episodes: int = 50
     """Of each cell."""
     updates: int = UPDATES
+    picture: Path | None = None
+    """Write the screen's gains over zero-shot there as PNG."""
     json: Path | None = None
     """Write the result there as JSON."""
 
@@ -174,6 +176,8 @@ def main(options: Options) -> None:
         rows = matrix.table.rows(source, cells)
         counted[name] = {"cells": len(cells), "computed": len(rows), "refused": len(computed.refused)}
         print("\n".join([*matrix_tables.TABLES[name](rows), *matrix_tables.refusals(computed.refused)]))
+        if name == "screen" and options.picture:
+            options.picture.write_bytes(matrix_tables.pictured(rows))
         if computed.failed:
             each, reason = computed.failed[0]
             raise SimrealError(f"{each.candidate} on {each.target.label}, seed {each.seed}: {reason}")

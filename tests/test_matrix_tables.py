@@ -51,6 +51,11 @@ def test_means_are_over_what_every_candidate_has() -> None:
     assert "finetune against zero-shot: -10 (-10 to -10)" in lines
 
 
+def test_the_screen_is_a_picture() -> None:
+    found = matrix_tables.pictured([*SCREEN, *rows(ZERO_SHOT, {"easy": 0.5, "hard": 0.1})])
+    assert found.startswith(b"\x89PNG")
+
+
 def test_no_row_yet_is_an_empty_table() -> None:
     assert matrix_tables.confirmed([])[-1].startswith("| **mean**")
 
