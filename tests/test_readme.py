@@ -80,6 +80,10 @@ def test_study_file(tmp_path: Path) -> None:
     assert StudyPlan.read(path).seeds == 10
 
 
-def test_pictures_exist() -> None:
-    for path in re.findall(r"\]\((docs/[^)]+)\)", README):
-        assert (ROOT / path).is_file(), path
+def test_what_it_links_to_exists() -> None:
+    for link in re.findall(r"\]\((docs/[^)]+)\)", README):
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
