@@ -147,8 +147,8 @@ def report(
         texts.append(f"{outcomes.unfilled} rows have no outcome yet and are left out.")
     if not interleaved(outcomes, pair):
         texts.append(
-            f"Rollouts of {pair[0]} and {pair[1]} were not interleaved: what drifted meanwhile counts for one "
-            "of them. `simreal check --plan` draws an order that favours none."
+            f"Rollouts of {pair[0]} and {pair[1]} were not interleaved: what drifted meanwhile counts for "
+            "one of them. `simreal check --plan` draws an order that favours none."
         )
     return found, [*texts, *(sentence(item) for item in comparisons)]
 
