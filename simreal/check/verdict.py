@@ -73,7 +73,7 @@ def compare_all(
     raw = [sign_flip_p(values) for values in differences]
     raw = [look.repeated_p(p) for p in raw] if look else raw
     adjusted = [raw[0], *holm(raw[1:])]
-    levels = [0.05, *_holm_levels(raw[1:])]
+    levels = [0.05, *holm_levels(raw[1:])]
     levels = [look.nominal(level) for level in levels] if look else levels
     found = [
         _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
@@ -182,7 +182,7 @@ def _paired(success: Mapping[str, Sequence[float]], candidate: str, baseline: st
     return [a - b for a, b in zip(success[candidate], success[baseline], strict=True)]
 
 
-def _holm_levels(p_values: Sequence[float]) -> list[float]:
+def holm_levels(p_values: Sequence[float]) -> list[float]:
     """Return the error level that Holm's procedure leaves to each comparison."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     levels = [0.05] * len(p_values)

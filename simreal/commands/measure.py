@@ -7,9 +7,13 @@ from typing import Any
 import envs
 from simreal import evaluate as evaluating
 from simreal.bundles import gripper_columns, load_bundle, source_domain
+from simreal.check.outcomes import read_outcomes
+from simreal.check.rollouts import primary_pair, report
 from simreal.check.run import CheckRequest, check
+from simreal.check.trial_sheet import plan_trials, read_conditions
+from simreal.check.verdict import MARGIN
 from simreal.commands.common import Common
-from simreal.errors import at_least
+from simreal.errors import SimrealError, at_least
 from simreal.presets import PRESETS, Preset
 from simreal.progress import say
 from simreal.results import EvaluationRow
@@ -48,7 +52,7 @@ class Evaluate(Common):
 
 @dataclass(frozen=True)
 class Check(Common):
-    """Candidates x training seeds on one target -> verdicts."""
+    """Candidates x training seeds on one target, or scored rollouts of a robot -> verdicts."""
 
     policy: Path = Path("runs/run/policy")
     """Bundle of the source policy."""
@@ -75,9 +79,67 @@ class Check(Common):
     """Episodes for each candidate and seed."""
     resume: bool = False
     """Go on with an interrupted check in the same folder."""
+    outcomes: Path | None = None
+    """Scored rollouts to judge (CSV or parquet: policy or label, outcome or score, block)."""
+    key: Path | None = None
+    """JSON of label -> policy for blinded outcomes."""
+    threshold: float | None = None
+    """Scores from here on are successes."""
+    margin: float | None = None
+    """How much worse is still `safe`, for --outcomes; 0.05 by default."""
+    candidate: str | None = None
+    """Of the primary comparison of --outcomes."""
+    baseline: str | None = None
+    """What the candidates of --outcomes are compared with."""
+    plan: int | None = None
+    """Write a randomized, blinded trial sheet with so many rollouts of each of --policies."""
+    policies: tuple[str, ...] = ()
+    """Names of the policies that --plan will have run."""
+    conditions: tuple[str, ...] = ()
+    """Initial conditions for --plan: names, or a CSV file with a column `condition`."""
 
     def work(self) -> dict[str, Any]:
         """Check, and print every verdict."""
+        self._check_options()
+        if self.plan is not None:
+            return self._plan(self.plan)
+        if self.outcomes is not None:
+            return self._judge(self.outcomes)
+        return self._train()
+
+    def _check_options(self) -> None:
+        """Refuse options that would have no effect, since that would hide a mistake."""
+        if self.plan is not None and self.outcomes is not None:
+            raise SimrealError("--plan comes before the rollouts and --outcomes after them: give one of them")
+        of_outcomes, of_plan = (
+            ("key", "threshold", "margin", "candidate", "baseline"),
+            ("policies", "conditions"),
+        )
+        for option, names in (("outcomes", of_outcomes), ("plan", of_plan)):
+            given = [name for name in names if getattr(self, name) not in (None, ())]
+            if given and getattr(self, option) is None:
+                raise SimrealError(f"--{given[0]} is an option of `check --{option}`: add --{option}")
+
+    def _plan(self, blocks: int) -> dict[str, Any]:
+        sheet = plan_trials(blocks, self.policies, read_conditions(self.conditions), self.seed)
+        path, key = sheet.write(self.folder(), self.overwrite)
+        say(f"{path}: {len(sheet.rows)} rollouts in {blocks} blocks, to be run in this order and filled in.")
+        say(f"{key}: which label is which policy; not for who scores.")
+        found = {"blocks": blocks, "policies": sorted(self.policies), "sheet": str(path), "key": str(key)}
+        return {"plan": found}
+
+    def _judge(self, path: Path) -> dict[str, Any]:
+        margin = MARGIN if self.margin is None else self.margin
+        if not 0 <= margin < 1:
+            raise SimrealError(f"--margin {margin:g}: must be from 0 to below 1")
+        outcomes = read_outcomes(path, self.key, self.threshold)
+        pair = primary_pair(outcomes.policies, self.candidate, self.baseline)
+        found, sentences = report(outcomes, pair, margin, self.seed)
+        for text in sentences:
+            say(text)
+        return {"outcomes": found, "sentences": sentences}
+
+    def _train(self) -> dict[str, Any]:
         at_least(1, demos=self.demos, seeds=self.seeds, episodes=self.episodes)
         bundle, teacher = load_bundle(self.policy), load_bundle(self.teacher)
         target = parse_target(self.target, bundle.manifest.env_id)

@@ -1,0 +1,195 @@
+"""Read scored rollouts: a filled-in trial sheet, or any table of one policy and one outcome a row."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from simreal.errors import SimrealError, nearest
+
+WORDS = {
+    "success": True, "true": True, "1": True, "1.0": True,
+    "failure": False, "aborted": False, "false": False, "0": False, "0.0": False,
+}  # fmt: skip
+_RIGHT = "success, failure, aborted, 1, 0, true or false"
+Row = tuple[int, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One scored rollout."""
+
+    policy: str
+    block: str
+    """Empty where the table has no blocks."""
+    success: bool
+    aborted: bool
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The scored rollouts of a table, in its order."""
+
+    rollouts: list[Rollout]
+    policies: list[str]
+    """All that the table or the key names, sorted."""
+    unfilled: int
+    """Rows without an outcome."""
+
+    def of(self, policy: str) -> list[Rollout]:
+        """Return the rollouts of one policy, in order."""
+        return [rollout for rollout in self.rollouts if rollout.policy == policy]
+
+
+def read_outcomes(path: Path, key: Path | None = None, threshold: float | None = None) -> Outcomes:
+    """Read a CSV or parquet file with `policy` or `label`, `outcome` or `score`, and perhaps `block`.
+
+    Args:
+        path: The table.
+        key: JSON that maps label -> policy, for a blinded table.
+        threshold: Scores from here on are successes; None to read outcomes.
+
+    Raises:
+        SimrealError: naming file, row, column and value, and what would be right.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise SimrealError(f"--threshold {threshold:g}: must be between 0 and 1")
+    rows = list(_parquet(path) if path.suffix == ".parquet" else _csv(path))
+    names = None if key is None else read_key(key)
+    _check_columns(path, rows, names is not None, threshold)
+    rollouts, unfilled = [], 0
+    policies = set(names.values() if names else ())
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in rows:
+        policy, block = _policy(path, number, row, names), row.get("block", "")
+        policies.add(policy)
+        if block and (block, policy) in seen:
+            earlier = f"row {seen[block, policy]} has this policy in this block already"
+            raise _wrong(path, number, "block", block, f"{earlier}; each comes once")
+        seen[block, policy] = number
+        found = _outcome(path, number, row, threshold)
+        if found is None:
+            unfilled += 1
+        else:
+            rollouts.append(Rollout(policy, block, *found))
+    return Outcomes(rollouts, sorted(policies), unfilled)
+
+
+def read_key(path: Path) -> dict[str, str]:
+    """Read which label stands for which policy.
+
+    Raises:
+        SimrealError: if it is missing, or no mapping of texts.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SimrealError(f"no key file {str(path)!r}") from None
+    except (OSError, ValueError) as error:
+        raise SimrealError(f"{path}: not readable as JSON: {error}") from None
+    texts = isinstance(found, dict) and all(isinstance(value, str) and value for value in found.values())
+    if not texts or len(set(found.values())) < len(found):
+        raise SimrealError(
+            f'{path}: takes a mapping of each label to another policy, as {{"A": "zero-shot"}}'
+        )
+    return dict(found)
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    """Give each row with its line in the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            # A spreadsheet set to a language with decimal commas separates by semicolons.
+            delimiter = ";" if ";" in header and "," not in header else ","
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter)
+            columns = [name.strip().lower() for name in next(reader, [])]
+            for cells in reader:
+                if len(cells) > len(columns):
+                    more = f"{len(cells)} cells where the header has {len(columns)}"
+                    raise SimrealError(
+                        f"{path}: row {reader.line_num}: {more}; quote a text with {delimiter!r}"
+                    )
+                values = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
+                if any(values):
+                    yield reader.line_num, dict(zip(columns, values, strict=True))
+    except FileNotFoundError:
+        raise SimrealError(f"no file of outcomes {str(path)!r}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SimrealError(f"{path}: not readable as CSV in UTF-8: {error}") from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    """Give each row with its number from 1."""
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise SimrealError(f"no file of outcomes {str(path)!r}") from None
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SimrealError(f"{path}: not readable as parquet: {error}") from None
+    for number, row in enumerate(table.to_pylist(), start=1):
+        yield number, {str(name).strip().lower(): _text(value) for name, value in row.items()}
+
+
+def _text(value: object) -> str:
+    empty = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if empty else str(value).strip()
+
+
+def _check_columns(path: Path, rows: list[Row], blinded: bool, threshold: float | None) -> None:
+    if not rows:
+        raise SimrealError(f"{path}: no rows; takes one row for each rollout, below a header")
+    columns, who = rows[0][1], "label" if blinded else "policy"
+    if who not in columns:
+        other = (
+            "give --key key.json to read its labels" if "label" in columns else f"has {', '.join(columns)}"
+        )
+        raise SimrealError(f"{path}: no column {who!r}; {other}")
+    scores = any(row.get("score") for _, row in rows) and not any(row.get("outcome") for _, row in rows)
+    if threshold is None and scores:
+        raise SimrealError(f"{path}: has scores and no outcomes; say what counts as success with --threshold")
+    wanted = "outcome" if threshold is None else "score"
+    if wanted not in columns:
+        raise SimrealError(f"{path}: no column {wanted!r}; has {', '.join(columns)}")
+
+
+def _policy(path: Path, number: int, row: Mapping[str, str], names: dict[str, str] | None) -> str:
+    column = "policy" if names is None else "label"
+    value = row[column]
+    if not value:
+        raise _wrong(path, number, column, value, "takes the name of what ran")
+    if names is None:
+        return value
+    if value not in names:
+        raise _wrong(path, number, column, value, f"the key has no such label; {nearest(value, names)}")
+    return names[value]
+
+
+def _outcome(
+    path: Path, number: int, row: Mapping[str, str], threshold: float | None
+) -> tuple[bool, bool] | None:
+    """Return success and whether the rollout was aborted; None for an unfilled row."""
+    word = row.get("outcome", "").lower()
+    if word and word not in WORDS:
+        raise _wrong(path, number, "outcome", row["outcome"], f"takes {_RIGHT}")
+    if threshold is None or word == "aborted":
+        return (WORDS[word], word == "aborted") if word else None
+    if not row["score"]:
+        return None
+    try:
+        score = float(row["score"])
+    except ValueError:
+        score = math.nan
+    if not 0 <= score <= 1:
+        raise _wrong(path, number, "score", row["score"], "takes a number from 0 to 1, as 0.5")
+    return score >= threshold, False
+
+
+def _wrong(path: Path, number: int, column: str, value: str, right: str) -> SimrealError:
+    return SimrealError(f"{path}: row {number}: {column} {value!r}: {right}")

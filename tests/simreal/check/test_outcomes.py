@@ -1,0 +1,234 @@
+"""Scored rollouts: from the plan over the filled-in sheet to the verdict."""
+
+import csv
+import json
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from simreal.check import binary
+from simreal.check.outcomes import Outcomes, Rollout, read_outcomes
+from simreal.check.rollouts import cells, compare_outcomes, interleaved, primary_pair, sentence
+from simreal.check.trial_sheet import plan_trials, read_conditions
+from simreal.cli import main
+from simreal.errors import SimrealError
+
+SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
+PAIR = ("adapted", "zero-shot")
+
+
+def result(folder: Path) -> dict:
+    found = json.loads((folder / "result.json").read_text())
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def fill(sheet: Path, key: Path, rates: dict[str, float], rows: int | None = None) -> None:
+    """Do what a person would: run the rows from the top, and write down what happened."""
+    names, rng = json.loads(key.read_text()), np.random.default_rng(0)
+    with sheet.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    for row in found[:rows]:
+        row["outcome"] = "success" if rng.random() < rates[names[row["label"]]] else "failure"
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, found[0])
+        writer.writeheader()
+        writer.writerows(found)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "outcomes.csv"
+    path.write_text(text)
+    return path
+
+
+def test_a_plan_has_each_policy_once_in_each_block() -> None:
+    sheet = plan_trials(20, ["a", "b", "c"], ["left", "right", "far"], seed=1)
+    blocks: dict[str, list[dict]] = {}
+    for row in sheet.rows:
+        blocks.setdefault(row["block"], []).append(row)
+    assert len(blocks) == 20
+    for rows in blocks.values():
+        assert sorted(row["label"] for row in rows) == ["A", "B", "C"]
+        assert len({(row["condition"], row["seed"]) for row in rows}) == 1
+    assert [int(row["rollout"]) for row in sheet.rows] == list(range(1, 61))
+    assert set(Counter(row["condition"] for row in sheet.rows).values()) <= {18, 21}
+    firsts = Counter(rows[0]["label"] for rows in blocks.values())
+    assert len(firsts) == 3  # nobody is always first
+    assert sheet == plan_trials(20, ["a", "b", "c"], ["left", "right", "far"], seed=1)
+    keys = {tuple(plan_trials(1, ["a", "b"], [], seed).key.items()) for seed in range(10)}
+    assert len(keys) == 2  # the order of naming does not tell the label
+
+
+def test_conditions(tmp_path: Path) -> None:
+    path = tmp_path / "conditions.csv"
+    path.write_text("place,condition\n1,cube left\n2,cube right\n")
+    assert read_conditions([str(path)]) == ["cube left", "cube right"]
+    path.write_text("cube left\ncube right\n")
+    assert read_conditions([str(path)]) == ["cube left", "cube right"]
+    assert read_conditions(["near", "far"]) == ["near", "far"]
+    assert [row["condition"] for row in plan_trials(2, PAIR, [], 0).rows] == ["block 1"] * 2 + ["block 2"] * 2
+    with pytest.raises(SimrealError, match="no file of conditions"):
+        read_conditions([str(tmp_path / "none.csv")])
+
+
+def day(policies: list[str], rng: np.random.Generator) -> list[Rollout]:
+    """Run policies of one worth in an order, on a robot that gets worse from morning to evening."""
+    rates = np.linspace(1.0, 0.0, len(policies))
+    lots = rng.random(len(policies)) < rates
+    return [Rollout(name, "", bool(lot), False) for name, lot in zip(policies, lots, strict=True)]
+
+
+def false_verdicts(orders: list[list[str]]) -> float:
+    rng = np.random.default_rng(0)
+    counts = []
+    for order in orders:
+        outcomes = Outcomes(day(order, rng), sorted(PAIR), 0)
+        counts.append(cells(outcomes.of(PAIR[0]), outcomes.of(PAIR[1])))
+    return float((binary.p_value(np.array(counts)) <= 0.05).mean())
+
+
+def test_drift_deceives_one_after_the_other_but_not_the_sheet() -> None:
+    sheets = [plan_trials(25, PAIR, [], seed) for seed in range(200)]
+    drawn = [[sheet.key[row["label"]] for row in sheet.rows] for sheet in sheets]
+    assert false_verdicts(drawn) <= 0.05
+    apart = [[PAIR[0]] * 25 + [PAIR[1]] * 25] * 200
+    assert false_verdicts(apart) > 0.5
+    rng = np.random.default_rng(0)
+    assert not interleaved(Outcomes(day(apart[0], rng), sorted(PAIR), 0), PAIR)
+    assert interleaved(Outcomes(day(drawn[0], rng), sorted(PAIR), 0), PAIR)
+
+
+def test_from_the_plan_to_the_verdict(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "trial"
+    plan = ["check", "--plan", "20", "--policies", "zero-shot", "adapted", "--out", str(out)]
+    assert main(plan) == 0
+    assert result(out)["plan"]["blocks"] == 20
+    assert "adapted" not in (out / "trial.csv").read_text()
+    assert main(plan) == 2  # a sheet that may be filled in is not replaced
+    sheet, key = out / "trial.csv", out / "key.json"
+    judge = [
+        "check",
+        "--outcomes",
+        str(sheet),
+        "--key",
+        str(key),
+        "--out",
+        str(tmp_path / "v"),
+        "--overwrite",
+    ]
+    assert main(judge) == 0  # a look before the first rollout
+    empty = result(tmp_path / "v")["outcomes"]
+    assert (empty["unfilled"], empty["comparisons"][0]["verdict"]) == (40, "inconclusive")
+    fill(sheet, key, {"zero-shot": 0.95, "adapted": 0.2}, rows=31)
+    assert main([*judge, "--seed", "3"]) == 0
+    found = result(tmp_path / "v")["outcomes"]
+    (comparison,) = found["comparisons"]
+    assert (comparison["candidate"], comparison["baseline"]) == PAIR
+    assert comparison["verdict"] == "negative"
+    assert (comparison["blocks"], comparison["unpaired"], found["unfilled"]) == (15, 1, 9)
+    printed = capsys.readouterr().err
+    assert "9 rows have no outcome yet" in printed
+    assert "adapted against zero-shot" in printed
+
+
+def test_scores_aborted_rollouts_and_parquet(tmp_path: Path) -> None:
+    columns = {"policy": ["a", "b", "a", "b"], "score": [0.5, 0.4, 1.0, None]}
+    path = tmp_path / "scores.parquet"
+    pq.write_table(pa.table(columns), path)
+    found = read_outcomes(path, threshold=0.5)
+    assert [rollout.success for rollout in found.rollouts] == [True, False, True]
+    assert found.unfilled == 1
+    pq.write_table(pa.table({"policy": ["a", "b"], "outcome": [True, False]}), path)
+    assert [rollout.success for rollout in read_outcomes(path).rollouts] == [True, False]
+    semicolons = written(tmp_path, "\ufeffPolicy;Outcome\na;Aborted\nb;1\n\n")
+    assert [(r.success, r.aborted) for r in read_outcomes(semicolons).rollouts] == [
+        (False, True),
+        (True, False),
+    ]
+    both = written(tmp_path, "policy,outcome,score\na,aborted,\nb,,0.7\n")
+    assert [r.success for r in read_outcomes(both, threshold=0.6).rollouts] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("policy,outcome\na,sucess\n", {}, "row 2: outcome 'sucess': takes success, failure, aborted"),
+        ("policy,score\na,1.5\n", {"threshold": 0.5}, "row 2: score '1.5': takes a number from 0 to 1"),
+        ("policy,score\na,0.5\n", {}, "--threshold"),
+        ("policy,score\na,0.5\n", {"threshold": 2.0}, "--threshold 2: must be between 0 and 1"),
+        ("label,outcome\nA,1\n", {}, "no column 'policy'; give --key"),
+        ("policy,result\na,1\n", {}, "no column 'outcome'; has policy, result"),
+        ("policy,outcome\n,1\n", {}, "row 2: policy '': takes the name"),
+        ("block,policy,outcome\n1,a,1\n1,a,0\n", {}, "row 3: block '1': row 2 has this policy"),
+        ("policy,outcome\na,1,what, a day\n", {}, "row 2: 4 cells where the header has 2"),
+        ("policy,outcome\n", {}, "no rows"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path: Path, text: str, options: dict, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SimrealError) as caught:
+        read_outcomes(path, **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_keys_are_named(tmp_path: Path) -> None:
+    path, key = written(tmp_path, "label,outcome\nA,1\nC,0\n"), tmp_path / "key.json"
+    with pytest.raises(SimrealError, match="no key file"):
+        read_outcomes(path, key)
+    key.write_text('{"A": "adapted", "B": "zero-shot"}')
+    with pytest.raises(SimrealError, match="row 3: label 'C': the key has no such label"):
+        read_outcomes(path, key)
+    key.write_text('{"A": "adapted", "B": "adapted"}')
+    with pytest.raises(SimrealError, match="each label to another policy"):
+        read_outcomes(path, key)
+
+
+def test_which_pair_is_primary() -> None:
+    assert primary_pair(["adapted", "zero-shot"], None, None) == PAIR
+    assert primary_pair(["target-only", "zero-shot"], None, None) == ("zero-shot", "target-only")
+    assert primary_pair(["a", "b"], "a", None) == primary_pair(["a", "b"], None, "b") == ("a", "b")
+    wrong: list[tuple] = [(["a", "b"], None, None), (["a", "b", "zero-shot"], "a", None), (["a"], "a", None)]
+    for names, candidate, baseline in [*wrong, (["a", "b"], "a", "a"), (["a", "b"], "c", "a")]:
+        with pytest.raises(SimrealError):
+            primary_pair(names, candidate, baseline)
+
+
+def test_more_policies_are_corrected() -> None:
+    rollouts = [
+        Rollout(name, str(block), success, False)
+        for block in range(5)
+        for name, success in (("base", False), ("first", True), ("second", True), ("third", True))
+    ]
+    outcomes = Outcomes(rollouts, ["base", "first", "second", "third"], 0)
+    primary, second, third = compare_outcomes(outcomes, ("first", "base"), 0.05, 0)
+    assert (primary.primary, second.primary) == (True, False)
+    assert primary.verdict == "positive"
+    assert second.p_value == third.p_value == pytest.approx(2 * primary.p_value)
+    assert second.ci_low < primary.ci_low
+    assert "Barnard" in sentence(primary)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plan", "5"], "--policies: 0 named"),
+        (["--plan", "0", "--policies", "a", "b"], "--plan 0: must be at least 1"),
+        (["--plan", "5", "--policies", "a", "a"], "'a' is empty or named twice"),
+        (["--plan", "5", "--outcomes", "x.csv"], "give one of them"),
+        (["--policies", "a", "b"], "--policies is an option of `check --plan`"),
+        (["--margin", "0.1"], "--margin is an option of `check --outcomes`"),
+        (["--outcomes", "nowhere.csv"], "no file of outcomes 'nowhere.csv'"),
+    ],
+)
+def test_wrong_options_are_one_line(arguments: list[str], words: str, tmp_path: Path, capsys) -> None:
+    assert main(["check", *arguments, "--out", str(tmp_path / "x")]) == 2
+    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "x").exists()
