@@ -8,10 +8,12 @@ from scipy import stats
 
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from simreal.check import run as checking
+from simreal.check.candidates import Trained
 from simreal.check.run import CheckRequest, check
 from simreal.check.sequential import Look, Plan, Sequential, nominal_levels, settled
 from simreal.check.target_only import Tuned
 from simreal.check.verdict import compare_all, reach
+from simreal.rollout import EpisodeSummary
 from simreal.targets import parse_target
 
 
@@ -82,7 +84,9 @@ def trained(monkeypatch: pytest.MonkeyPatch, untrained) -> list[tuple[str, int]]
         jobs.append((name, seed))
         noise = np.random.default_rng([seed, len(name)]).normal(0, 0.1)
         better = 0.8 if name == "finetune" else shared.demos / 100
-        return float(np.clip(better + noise, 0, 1)), 10, checking.pack(untrained)
+        successes = round(1000 * float(np.clip(better + noise, 0, 1)))
+        episodes = [EpisodeSummary(0, number < successes, 1, 0.0) for number in range(1000)]
+        return Trained(checking.pack(untrained), 10, episodes)
 
     class Done:
         def __init__(self, value) -> None:
