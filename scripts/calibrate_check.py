@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from simulated_seeds import CENTERS, EPISODES, betting_verdicts, pocock, simulate, theoretical_power
 
@@ -28,6 +27,7 @@ from simreal.check.many import sequential_verdicts, verdicts
 from simreal.check.sequential import Plan
 from simreal.check.statistics import wilson_interval
 from simreal.check.verdict import MARGIN
+from simreal.exits import run_script
 from simreal.results import write_result
 
 SEEDS = (6, 8, 10, 20)
@@ -218,4 +218,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_script(main, Options)

@@ -17,6 +17,7 @@ from simreal.bundles import describe
 from simreal.data.episodes import Episode
 from simreal.data.lerobot_writer import DatasetNames, write_dataset
 from simreal.exits import run_script
+from simreal.presets import Preset
 from simreal.pretrain.architecture import student_config
 from simreal.results import write_result
 
@@ -40,6 +41,8 @@ class Options:
     """Of the dataset on disk."""
     method: str = "finetune"
     """One that needs demonstrations alone."""
+    preset: Preset = "default"
+    """How many updates."""
     out: Path = Path("runs/large")
     """Folder for the dataset, which is removed afterwards."""
     json: Path | None = None
@@ -76,7 +79,7 @@ def main(options: Options) -> None:
     count = max(1, round(options.gigabytes * 1e9 / (FRAMES * np.prod(SIZE))))
     dataset = write_dataset(options.out / "dataset", episodes(count), 20, names, overwrite=True)
     size = sum(file.stat().st_size for file in dataset.rglob("*") if file.is_file())
-    adapted = ["--out", str(options.out / "adapted"), "--overwrite", "--quiet"]
+    adapted = ["--out", str(options.out / "adapted"), "--preset", options.preset, "--overwrite", "--quiet"]
     arguments = ["adapt", "--policy", str(policy), "--demos", str(dataset), "--method", options.method]
     command = [sys.executable, "-c", ADAPT, *arguments, *adapted]
     begun = time.perf_counter()

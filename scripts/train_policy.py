@@ -24,7 +24,7 @@ class Options:
 def main(options: Options) -> None:
     """Train, and tell where the bundle is."""
     started, sizes = time.perf_counter(), PRESETS[options.preset]
-    config = PretrainConfig(teacher=sizes.teacher, distill=sizes.distill)
+    config = PretrainConfig(teacher=sizes.teacher, distill=sizes.distill, rl=sizes.rl)
     result = run(config, options.out, options.seed, resume=True)
     print(f"policy: {result.policy}   expert for simulated targets: {result.teacher}")
     if options.json:

@@ -32,7 +32,7 @@ def blocks(language: str) -> list[str]:
 def small_study() -> str:
     """Return the README's study, cut down."""
     (block,) = blocks("yaml study")
-    sizes = {"episodes": 1, "updates": 2, "tuning_updates": 50, "seeds": 1}
+    sizes = {"episodes": 1, "updates": 2, "tuning_updates": 2, "seeds": 1}
     budgets = [{"demos": 1, "frames": 10}]
     cut = {"targets": ["blur"], "severities": [1], "budgets": budgets}
     return yaml.safe_dump(yaml.safe_load(block) | sizes | cut)

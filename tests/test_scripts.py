@@ -1,6 +1,7 @@
 """What a user would copy is run: the scripts, at their smallest."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def test_adapt_policy(smoke_run: Path, tmp_path: Path) -> None:
 
 
 def test_planted_cases(smoke_run: Path, tmp_path: Path) -> None:
+    # The mirrored source is found made already: its training is that of `test_train_policy`, and slow.
+    shutil.copytree(smoke_run, tmp_path / "p" / "mirrored")
     arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "p"), "--preset", "smoke"]
     found = run("planted_cases.py", tmp_path / "r.json", *arguments, "--demos", "2", "--seeds", "1")
     assert found["check"]["domain"] == "channel-order"
@@ -95,7 +98,7 @@ def test_transfer_matrix(smoke_run: Path, tmp_path: Path) -> None:
 
 
 def test_large_dataset(tmp_path: Path) -> None:
-    arguments = ["--gigabytes", "0.01", "--out", str(tmp_path / "l")]
+    arguments = ["--gigabytes", "0.01", "--preset", "smoke", "--out", str(tmp_path / "l")]
     figures = run("large_dataset.py", tmp_path / "r.json", *arguments)["benchmark"]
     assert figures["dataset_bytes"] > 9e6
     # The promise is 1 GB with 2 GB on disk.

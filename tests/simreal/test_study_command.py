@@ -22,10 +22,10 @@ targets: [blur, joint-friction@3]
 severities: [1, 3]
 methods: [finetune, color-match]
 budgets: [{{demos: 1, frames: 10}}]
-seeds: 2
+seeds: 1
 episodes: 2
 updates: 2
-tuning_updates: 50
+tuning_updates: 2
 """
 
 
@@ -41,8 +41,8 @@ def test_a_killed_study_goes_on_and_reports(smoke_run: Path, tmp_path: Path) -> 
     result = json.loads((out / "result.json").read_text())
     jsonschema.validate(result, SCHEMA)
     study = result["study"]
-    # Three targets, four candidates, two seeds; whether the expert fails in the third decides the rest.
-    assert study["cells"] == 24 == study["computed"] + len(study["refused"])
+    # Three targets, four candidates; whether the expert fails in the third decides the rest.
+    assert study["cells"] == 12 == study["computed"] + len(study["refused"])
     assert study["failed"] == []
     assert all("demonstrations cannot be recorded" in item["reason"] for item in study["refused"])
     assert study["recommended"] == {"inductive": "finetune", "transductive": "color-match"}
@@ -77,5 +77,5 @@ def killed_with_cells(command: list[str], path: Path, count: int) -> list[dict[s
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert 3 <= len(Table(path)._rows) < 24
+    assert 3 <= len(Table(path)._rows) < 12
     return pq.read_table(path).to_pylist()
