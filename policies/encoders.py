@@ -153,7 +153,7 @@ class VisionEncoder(_Encoder):
         height, width, channels = config.image_shape or (0, 0, 0)
         layers: list[nn.Module] = []
         for outputs, stride in zip(config.channels, config.strides, strict=True):
-            layers += [nn.Conv2d(channels, outputs, 3, stride, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(channels, outputs, 3, stride, padding=1), nn.ReLU(inplace=True)]
             channels = outputs
             height, width = -(-height // stride), -(-width // stride)
         # Keypoints need maps that can be negative: the last convolution has no activation.
