@@ -1,4 +1,7 @@
-"""Read scored rollouts: a filled-in trial sheet, or any table of one policy and one outcome a row."""
+"""Read scored rollouts: a filled-in trial sheet, what a deployment wrote, or any table of rollouts.
+
+An aborted rollout is a failure, whatever its score.
+"""
 
 import csv
 import json
@@ -7,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from simreal.check.deployed import Row, as_sheet, by_world, is_deployed
 from simreal.errors import SimrealError, nearest
 
 WORDS = {
@@ -14,7 +18,6 @@ WORDS = {
     "failure": False, "aborted": False, "false": False, "0": False, "0.0": False,
 }  # fmt: skip
 _RIGHT = "success, failure, aborted, 1, 0, true or false"
-Row = tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Outcomes:
     """All that the table or the key names, sorted."""
     unfilled: int
     """Rows without an outcome."""
+    ran_in_order: bool = False
+    """Whether the rows are known to stand in the order in which they were run, on a robot."""
+    planned: int | None = None
+    """Blocks of a trial sheet, filled in or not; None for another table."""
 
     def of(self, policy: str) -> list[Rollout]:
         """Return the rollouts of one policy, in order."""
@@ -47,7 +54,7 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
     """Read a CSV or parquet file with `policy` or `label`, `outcome` or `score`, and perhaps `block`.
 
     Args:
-        path: The table.
+        path: The table; or one that `simreal deploy --outcomes` wrote, as it stands.
         key: JSON that maps label -> policy, for a blinded table.
         threshold: Scores from here on are successes; None to read outcomes.
 
@@ -58,7 +65,11 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
         raise SimrealError(f"--threshold {threshold:g}: must be between 0 and 1")
     rows = list(_parquet(path) if path.suffix == ".parquet" else _csv(path))
     names = None if key is None else read_key(key)
-    _check_columns(path, rows, names is not None, threshold)
+    who = "policy" if names is None else "label"
+    deployed = bool(rows) and is_deployed(list(rows[0][1]))
+    ran_in_order = deployed and not by_world(rows)
+    rows = as_sheet(path, rows, who) if deployed else rows
+    _check_columns(path, rows, who, threshold)
     rollouts, unfilled = [], 0
     policies = set(names.values() if names else ())
     seen: dict[tuple[str, str], int] = {}
@@ -74,7 +85,13 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
             unfilled += 1
         else:
             rollouts.append(Rollout(policy, block, *found))
-    return Outcomes(rollouts, sorted(policies), unfilled)
+    return Outcomes(rollouts, sorted(policies), unfilled, ran_in_order, _planned(rows))
+
+
+def _planned(rows: list[Row]) -> int | None:
+    """Return how many blocks a trial sheet has; none but a sheet numbers rollouts and blocks by label."""
+    sheet = {"rollout", "block", "label"} <= rows[0][1].keys()
+    return len({row["block"] for _, row in rows}) if sheet else None
 
 
 def read_key(path: Path) -> dict[str, str]:
@@ -142,10 +159,10 @@ def _text(value: object) -> str:
     return "" if empty else str(value).strip()
 
 
-def _check_columns(path: Path, rows: list[Row], blinded: bool, threshold: float | None) -> None:
+def _check_columns(path: Path, rows: list[Row], who: str, threshold: float | None) -> None:
     if not rows:
         raise SimrealError(f"{path}: no rows; takes one row for each rollout, below a header")
-    columns, who = rows[0][1], "label" if blinded else "policy"
+    columns = rows[0][1]
     if who not in columns:
         other = (
             "give --key key.json to read its labels" if "label" in columns else f"has {', '.join(columns)}"

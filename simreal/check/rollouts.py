@@ -1,19 +1,26 @@
-"""The negative-transfer check on scored rollouts: blocks, verdicts, and what to say of them."""
+"""The negative-transfer check on scored rollouts: blocks and verdicts.
 
-from dataclasses import dataclass
+Which test decides whether a candidate is better or worse hangs on what was declared before the first rollout.
+With the most rollouts there will be, STEP (`step`) does: of the tests that hold under looking it takes the
+fewest rollouts. Without, the e-process (`binary`) does, which needs no such number and holds for rates that
+drift from block to block. `safe`, the interval and the p-value are the e-process's either way.
+`scripts/compare_rollout_tests.py` measures both beside Barnard's test and a Bayesian posterior; docs/results.md
+has its tables.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simreal.check import binary
+from simreal.check import binary, step
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
-from simreal.check.outcomes import Outcomes, Rollout
-from simreal.check.statistics import holm, wilson_interval
+from simreal.check.outcomes import Outcomes
+from simreal.check.statistics import holm
 from simreal.check.verdict import Verdict, decide, holm_levels
 from simreal.errors import SimrealError, nearest
 
-METHOD = "e-process of two Bernoulli streams in blocks; valid at any time"
 _SUSPECT = 0.25  # how far from evenly mixed an order may be before it is said
 
 
@@ -29,7 +36,7 @@ class BinaryComparison:
     """Of the success rates over blocks; None without a block."""
     ci_low: float
     ci_high: float
-    """Of the confidence sequence, which decides the verdict; holds however often it is looked at."""
+    """Of the confidence sequence; holds however often it is looked at."""
     p_value: float
     """Holds however often it is looked at; Holm-adjusted for a secondary comparison."""
     blocks: int
@@ -37,6 +44,10 @@ class BinaryComparison:
     """Rollouts of the two that have no partner."""
     more_blocks: int | None
     """Further rollouts of each that settle it with 80% power; None if settled, unknown or too many."""
+    settled_after: int | None
+    """Blocks after which STEP called it better or worse; None if it did not, or no number was declared."""
+    chance: float | None
+    """That STEP calls it within the declared number; None if it has, or nothing can be told."""
     newcombe_low: float | None
     newcombe_high: float | None
     barnard_p: float | None
@@ -67,20 +78,25 @@ def primary_pair(policies: list[str], candidate: str | None, baseline: str | Non
     return candidate, baseline
 
 
-def cells(candidate: list[Rollout], baseline: list[Rollout]) -> NDArray[np.int64]:
-    """Count the outcomes of blocks, shape (4,) in the order of `binary.CELLS`.
+def paired(outcomes: Outcomes, pair: tuple[str, str]) -> NDArray[np.bool_]:
+    """Return the successes of a pair in the blocks that both have, as they were completed, shape (blocks, 2).
 
     Blocks are those of the table; rollouts without one are paired in order, the k-th with the k-th.
     """
-    first, second = _by_block(candidate), _by_block(baseline)
-    counts = np.zeros(4, dtype=np.int64)
-    for block in first.keys() & second.keys():
-        counts[2 * (not first[block]) + (not second[block])] += 1
-    return counts
+    first, second = (_by_block(outcomes, name) for name in pair)
+    shared = sorted(first.keys() & second.keys(), key=lambda block: max(first[block], second[block]))
+    places = [(first[block], second[block]) for block in shared]
+    successes = np.array([rollout.success for rollout in outcomes.rollouts], dtype=bool)
+    return np.asarray(successes[np.array(places, dtype=int).reshape(-1, 2)])
+
+
+def cells(successes: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the outcomes of blocks, (blocks, 2), in the order of `binary.CELLS`, shape (4,)."""
+    return np.bincount(2 * ~successes[:, 0] + ~successes[:, 1], minlength=4)
 
 
 def compare_outcomes(
-    outcomes: Outcomes, pair: tuple[str, str], margin: float, seed: int
+    outcomes: Outcomes, pair: tuple[str, str], margin: float, seed: int, declared: int | None = None
 ) -> list[BinaryComparison]:
     """Compare the primary pair, and every other policy with the same baseline, corrected after Holm.
 
@@ -89,14 +105,33 @@ def compare_outcomes(
         pair: (candidate, baseline), declared before anything was run.
         margin: How much worse is still `safe`.
         seed: Of the forecast.
+        declared: The most rollouts of each policy there will be; None if nobody said.
+
+    Raises:
+        SimrealError: if there are more than were declared.
     """
     pairs = [pair, *((name, pair[1]) for name in outcomes.policies if name not in pair)]
-    counts = [cells(outcomes.of(first), outcomes.of(second)) for first, second in pairs]
-    raw = [float(binary.p_value(found)) for found in counts]
+    runs = [paired(outcomes, names) for names in pairs]
+    if declared is not None and (most := max(map(len, runs))) > declared:
+        raise SimrealError(
+            f"{most} rollouts of each where at most {declared} were declared: raised on the way, the number "
+            "keeps no promise; --rollouts 0 judges without one"
+        )
+    raw = [float(binary.p_value(cells(run))) for run in runs]
     adjusted, levels = [raw[0], *holm(raw[1:])], [binary.LEVEL, *holm_levels(raw[1:])]
-    return [
-        _comparison(outcomes, names, index == 0, counts[index], adjusted[index], levels[index], margin, seed)
+    plain = [
+        _comparison(outcomes, names, index == 0, cells(runs[index]), adjusted[index], levels[index], margin)
         for index, names in enumerate(pairs)
+    ]
+    if declared is None:
+        return [
+            _foreseen(item, cells(run), level, margin, seed)
+            for item, run, level in zip(plain, runs, levels, strict=True)
+        ]
+    decisions = [step.decide(runs[0], declared), *step.decide_all(runs[1:], declared)]
+    return [
+        _stepped(item, run, decision, declared, seed)
+        for item, run, decision in zip(plain, runs, decisions, strict=True)
     ]
 
 
@@ -108,7 +143,6 @@ def _comparison(
     p_value: float,
     level: float,
     margin: float,
-    seed: int,
 ) -> BinaryComparison:
     low, high = binary.interval(counts, level)
     verdict: Any = str(decide(low, high, p_value <= binary.LEVEL, margin))
@@ -116,7 +150,6 @@ def _comparison(
     totals = [(sum(r.success for r in outcomes.of(name)), len(outcomes.of(name))) for name in pair]
     both = all(count for _, count in totals)
     newcombe = binary.newcombe_interval(totals) if both else (None, None)
-    foresee = verdict == "inconclusive" and blocks >= binary.LEAST_TO_FORESEE
     return BinaryComparison(
         *pair,
         primary,
@@ -127,39 +160,55 @@ def _comparison(
         p_value=p_value,
         blocks=blocks,
         unpaired=sum(count for _, count in totals) - 2 * blocks,
-        more_blocks=binary.more_blocks(counts, margin, seed, level) if foresee else None,
+        more_blocks=None,
+        settled_after=None,
+        chance=None,
         newcombe_low=newcombe[0],
         newcombe_high=newcombe[1],
         barnard_p=binary.barnard_p(totals) if both else None,
     )
 
 
-def report(
-    outcomes: Outcomes, pair: tuple[str, str], margin: float, seed: int
-) -> tuple[dict[str, Any], list[str]]:
-    """Return `outcomes` of `result.json`, and sentences for people."""
-    comparisons = compare_outcomes(outcomes, pair, margin, seed)
-    rates = {name: _rate(outcomes.of(name)) for name in outcomes.policies}
-    found = {"method": METHOD, "margin": margin, "unfilled": outcomes.unfilled}
-    found |= {"policies": rates, "comparisons": comparisons}
-    texts = [_told(name, rate) for name, rate in rates.items()]
-    if outcomes.unfilled:
-        texts.append(f"{outcomes.unfilled} rows have no outcome yet and are left out.")
-    if not interleaved(outcomes, pair):
-        texts.append(
-            f"Rollouts of {pair[0]} and {pair[1]} were not interleaved: what drifted meanwhile counts for "
-            "one of them. `simreal check --plan` draws an order that favours none."
-        )
-    return found, [*texts, *(sentence(item) for item in comparisons)]
+def _foreseen(
+    found: BinaryComparison, counts: NDArray[np.int64], level: float, margin: float, seed: int
+) -> BinaryComparison:
+    """Add how many more blocks settle it, where that can be told."""
+    if found.verdict != "inconclusive" or found.blocks < binary.LEAST_TO_FORESEE:
+        return found
+    return replace(found, more_blocks=binary.more_blocks(counts, margin, seed, level))
+
+
+def _stepped(
+    found: BinaryComparison,
+    run: NDArray[np.bool_],
+    decision: step.Decision | None,
+    declared: int,
+    seed: int,
+) -> BinaryComparison:
+    """Put STEP's decision in the place of the e-process's, or add what the rest of the rollouts may bring.
+
+    What the e-process alone would call better or worse is at least `safe`, or nothing: two tests at 5% each,
+    of which either decides, would be one at 10%.
+    """
+    if decision is not None:
+        verdict: Verdict = "positive" if decision.better else "negative"
+        return replace(found, verdict=verdict, settled_after=decision.after)
+    verdict = "safe" if found.verdict in ("positive", "safe") else "inconclusive"
+    found = replace(found, verdict=verdict)
+    if verdict == "safe" or not binary.LEAST_TO_FORESEE <= found.blocks < declared:
+        return found
+    chance, more = step.foresee(run, declared, seed)
+    return replace(found, chance=chance, more_blocks=more)
 
 
 def interleaved(outcomes: Outcomes, pair: tuple[str, str]) -> bool:
-    """Return whether the order favours neither of a pair; a table with blocks is believed.
+    """Return whether the order favours neither of a pair; a sheet with blocks is believed.
 
     Measured by how often a rollout of the one comes before one of the other: half, if well mixed.
     """
     chosen = [rollout for rollout in outcomes.rollouts if rollout.policy in pair]
-    if len(chosen) < 6 or any(rollout.block for rollout in chosen):
+    believed = any(rollout.block for rollout in chosen) and not outcomes.ran_in_order
+    if len(chosen) < 6 or believed:
         return True
     first = np.array([rollout.policy == pair[0] for rollout in chosen])
     if first.all() or not first.any():
@@ -168,54 +217,11 @@ def interleaved(outcomes: Outcomes, pair: tuple[str, str]) -> bool:
     return bool(abs(before - 0.5) <= _SUSPECT)
 
 
-def sentence(found: BinaryComparison) -> str:
-    """Return the verdict as one sentence for people, and its references as another."""
-    if found.difference is None:
-        return f"{found.candidate} against {found.baseline}: no block with both scored yet: inconclusive."
-    text = (
-        f"{found.candidate} against {found.baseline}: {100 * found.difference:+.0f} points "
-        f"(95% {100 * found.ci_low:+.0f} to {100 * found.ci_high:+.0f} however often one looks, "
-        f"{found.blocks} blocks, p = {found.p_value:.3g}): {found.verdict}."
-    )
-    parts = [text, _lacking(found)]
-    if found.unpaired:
-        parts.append(f"{found.unpaired} rollouts have no partner and are not in it.")
-    if found.newcombe_low is not None and found.newcombe_high is not None:
-        exact = "" if found.barnard_p is None else f"; Barnard's p = {found.barnard_p:.3g}"
-        ends = f"{100 * found.newcombe_low:+.0f} to {100 * found.newcombe_high:+.0f}"
-        parts.append(f"Had one look been planned at all rollouts: Newcombe's interval {ends}{exact}.")
-    return " ".join(part for part in parts if part)
-
-
-def _lacking(found: BinaryComparison) -> str:
-    """Return what an inconclusive comparison lacks."""
-    if found.verdict != "inconclusive":
-        return ""
-    if found.blocks < binary.LEAST_TO_FORESEE:
-        return f"How many more would settle this can be told from {binary.LEAST_TO_FORESEE} blocks on."
-    amount = (
-        f"more than {binary.MOST_FORESEEN}" if found.more_blocks is None else f"about {found.more_blocks}"
-    )
-    return f"At these rates {amount} more rollouts of each would settle this (80% power)."
-
-
-def _rate(rollouts: list[Rollout]) -> dict[str, Any]:
-    successes, count = sum(rollout.success for rollout in rollouts), len(rollouts)
-    low, high = wilson_interval(successes, count) if count else (0.0, 1.0)
-    aborted = sum(rollout.aborted for rollout in rollouts)
-    return {
-        "rollouts": count, "successes": successes, "aborted": aborted, "ci_low": low, "ci_high": high,
-    }  # fmt: skip
-
-
-def _told(name: str, rate: dict[str, Any]) -> str:
-    aborted = f"; {rate['aborted']} aborted, which count as failures" if rate["aborted"] else ""
-    interval = f"{rate['ci_low']:.2f} to {rate['ci_high']:.2f}"
-    return f"{name}: {rate['successes']} of {rate['rollouts']} succeeded ({interval}){aborted}."
-
-
-def _by_block(rollouts: list[Rollout]) -> dict[str, bool]:
-    loose = [rollout.success for rollout in rollouts if not rollout.block]
+def _by_block(outcomes: Outcomes, policy: str) -> dict[str, int]:
+    """Return where in the table the policy's rollout of each block is."""
+    places = [place for place, rollout in enumerate(outcomes.rollouts) if rollout.policy == policy]
+    loose = [place for place in places if not outcomes.rollouts[place].block]
     # A block cannot be named so in a table: names are stripped of blanks.
-    numbered = {f" {index}": success for index, success in enumerate(loose)}
-    return numbered | {rollout.block: rollout.success for rollout in rollouts if rollout.block}
+    numbered = {f" {index}": place for index, place in enumerate(loose)}
+    blocks = {outcomes.rollouts[place].block: place for place in places}
+    return numbered | {block: place for block, place in blocks.items() if block}

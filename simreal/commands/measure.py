@@ -8,8 +8,10 @@ import envs
 from simreal import evaluate as evaluating
 from simreal.bundles import gripper_columns, load_bundle, source_domain
 from simreal.check.outcomes import read_outcomes
-from simreal.check.rollouts import primary_pair, report
+from simreal.check.rollouts import primary_pair
+from simreal.check.rollouts_report import report
 from simreal.check.run import CheckRequest, check
+from simreal.check.step import MOST
 from simreal.check.trial_sheet import plan_trials, read_conditions
 from simreal.check.verdict import MARGIN
 from simreal.commands.common import Common
@@ -80,7 +82,8 @@ class Check(Common):
     resume: bool = False
     """Go on with an interrupted check in the same folder."""
     outcomes: Path | None = None
-    """Scored rollouts to judge (CSV or parquet: policy or label, outcome or score, block)."""
+    """Scored rollouts to judge: a trial sheet, what `deploy --outcomes` wrote, or a table (CSV or parquet)
+    with policy or label, outcome or score, and perhaps block."""
     key: Path | None = None
     """JSON of label -> policy for blinded outcomes."""
     threshold: float | None = None
@@ -91,6 +94,9 @@ class Check(Common):
     """Of the primary comparison of --outcomes."""
     baseline: str | None = None
     """What the candidates of --outcomes are compared with."""
+    rollouts: int | None = None
+    """The most rollouts of each policy there will be, declared before the first, for --outcomes; those of the
+    trial sheet by default. 0 for no such number: it takes more rollouts, and may go on for ever."""
     plan: int | None = None
     """Write a randomized, blinded trial sheet with so many rollouts of each of --policies."""
     policies: tuple[str, ...] = ()
@@ -112,7 +118,7 @@ class Check(Common):
         if self.plan is not None and self.outcomes is not None:
             raise SimrealError("--plan comes before the rollouts and --outcomes after them: give one of them")
         of_outcomes, of_plan = (
-            ("key", "threshold", "margin", "candidate", "baseline"),
+            ("key", "threshold", "margin", "candidate", "baseline", "rollouts"),
             ("policies", "conditions"),
         )
         for option, names in (("outcomes", of_outcomes), ("plan", of_plan)):
@@ -132,9 +138,11 @@ class Check(Common):
         margin = MARGIN if self.margin is None else self.margin
         if not 0 <= margin < 1:
             raise SimrealError(f"--margin {margin:g}: must be from 0 to below 1")
+        if self.rollouts is not None and not 0 <= self.rollouts <= MOST:
+            raise SimrealError(f"--rollouts {self.rollouts}: must be from 0 to {MOST}; 0 for no such number")
         outcomes = read_outcomes(path, self.key, self.threshold)
         pair = primary_pair(outcomes.policies, self.candidate, self.baseline)
-        found, sentences = report(outcomes, pair, margin, self.seed)
+        found, sentences = report(outcomes, pair, margin, self.seed, self.rollouts)
         for text in sentences:
             say(text)
         return {"outcomes": found, "sentences": sentences}
