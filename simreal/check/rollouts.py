@@ -4,8 +4,8 @@ Which test decides whether a candidate is better or worse hangs on what was decl
 With the most rollouts there will be, STEP (`step`) does: of the tests that hold under looking it takes the
 fewest rollouts. Without, the e-process (`binary`) does, which needs no such number and holds for rates that
 drift from block to block. `safe`, the interval and the p-value are the e-process's either way.
-`scripts/compare_rollout_tests.py` measures both beside Barnard's test and a Bayesian posterior; docs/results.md
-has its tables.
+`scripts/compare_rollout_tests.py` measures both, beside Barnard's test and a Bayesian posterior;
+docs/results.md has its tables.
 """
 
 from dataclasses import dataclass, replace
@@ -129,8 +129,9 @@ def compare_outcomes(
             for item, run, level in zip(plain, runs, levels, strict=True)
         ]
     decisions = [step.decide(runs[0], declared), *step.decide_all(runs[1:], declared)]
+    open_level = binary.LEVEL / max(1, decisions[1:].count(None))  # of a secondary comparison, after Holm
     return [
-        _stepped(item, run, decision, declared, seed)
+        _stepped(item, run, decision, declared, binary.LEVEL if item.primary else open_level, seed)
         for item, run, decision in zip(plain, runs, decisions, strict=True)
     ]
 
@@ -183,6 +184,7 @@ def _stepped(
     run: NDArray[np.bool_],
     decision: step.Decision | None,
     declared: int,
+    level: float,
     seed: int,
 ) -> BinaryComparison:
     """Put STEP's decision in the place of the e-process's, or add what the rest of the rollouts may bring.
@@ -197,7 +199,7 @@ def _stepped(
     found = replace(found, verdict=verdict)
     if verdict == "safe" or not binary.LEAST_TO_FORESEE <= found.blocks < declared:
         return found
-    chance, more = step.foresee(run, declared, seed)
+    chance, more = step.foresee(run, declared, seed, level)
     return replace(found, chance=chance, more_blocks=more)
 
 

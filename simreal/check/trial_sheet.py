@@ -3,12 +3,13 @@
 Randomized complete blocks (Fisher 1935, The Design of Experiments, chapter 4): each block has every policy
 once, under the same initial condition, in random order. What drifts during the day (light, a gripper that
 wears, a battery) is the same for all policies of a block but for a few minutes, and whose minutes is chance.
+Initial conditions are names that a person gives, or goals that the task draws.
 """
 
 import csv
 import io
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import numpy as np
 from simreal.errors import SimrealError, at_least
 from simreal.files import atomic_write_text, write_json
 
-COLUMNS = ("rollout", "block", "label", "condition", "seed", "outcome", "score", "notes")
+WHO, RESULT = ("rollout", "block", "label"), ("seed", "outcome", "score", "notes")
+Draw = Callable[[Sequence[int]], list[dict[str, str]]]
 SHEET, KEY = "trial.csv", "key.json"
 
 
@@ -26,7 +28,7 @@ class TrialSheet:
     """A plan of rollouts."""
 
     rows: list[dict[str, str]]
-    """One rollout each, in the order in which they are run; keys are `COLUMNS`."""
+    """One rollout each, in the order in which they are run; keys are the columns."""
     key: dict[str, str]
     """Label -> policy; not for the eyes of who scores."""
 
@@ -41,20 +43,23 @@ class TrialSheet:
             if path.exists() and not overwrite:
                 raise SimrealError(f"{path} exists already: choose another --out, or add --overwrite")
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_json(key, self.key)
         return atomic_write_text(sheet, text.getvalue()), key
 
 
-def plan_trials(blocks: int, policies: Sequence[str], conditions: Sequence[str], seed: int) -> TrialSheet:
+def plan_trials(
+    blocks: int, policies: Sequence[str], conditions: Sequence[str] | Draw, seed: int
+) -> TrialSheet:
     """Draw a sheet.
 
     Args:
         blocks: Rollouts of each policy.
         policies: Names of two or more policies.
-        conditions: Initial conditions, or none to number them; each comes once before any comes twice.
+        conditions: Names of initial conditions, each of which comes once before any comes twice; or what
+            draws a goal for each episode seed, as `goals.draw_goals` does.
         seed: Of labels and orders.
 
     Raises:
@@ -66,11 +71,12 @@ def plan_trials(blocks: int, policies: Sequence[str], conditions: Sequence[str],
     labels = string.ascii_uppercase[: len(policies)]
     key = dict(zip(labels, (str(name) for name in rng.permutation(np.array(policies))), strict=True))
     rows: list[dict[str, str]] = []
-    for block, condition in enumerate(_conditions(blocks, conditions, rng), start=1):
-        episode = str(rng.integers(2**31))
+    episodes = [int(episode) for episode in rng.integers(2**31, size=blocks)]
+    placed = conditions(episodes) if callable(conditions) else _conditions(blocks, conditions, rng)
+    for block, (episode, condition) in enumerate(zip(episodes, placed, strict=True), start=1):
         for label in rng.permutation(list(labels)):
-            shared = {"block": str(block), "label": str(label), "condition": condition, "seed": episode}
-            rows.append(dict.fromkeys(COLUMNS, "") | {"rollout": str(len(rows) + 1)} | shared)
+            who = dict(zip(WHO, (str(len(rows) + 1), str(block), str(label)), strict=True))
+            rows.append(who | condition | dict.fromkeys(RESULT, "") | {"seed": str(episode)})
     return TrialSheet(rows, key)
 
 
@@ -108,11 +114,9 @@ def _check_policies(policies: Sequence[str]) -> None:
         )
 
 
-def _conditions(blocks: int, names: Sequence[str], rng: np.random.Generator) -> list[str]:
+def _conditions(blocks: int, names: Sequence[str], rng: np.random.Generator) -> list[dict[str, str]]:
     """Return a condition for each block, in random order, all of them before any comes again."""
-    if not names:
-        return [f"block {block}" for block in range(1, blocks + 1)]
     found: list[str] = []
     while len(found) < blocks:
         found += [str(name) for name in rng.permutation(np.array(names))]
-    return found[:blocks]
+    return [{"condition": name} for name in found[:blocks]]

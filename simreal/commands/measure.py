@@ -1,5 +1,6 @@
 """`evaluate`, `check`: what a policy is worth on a target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import envs
 from simreal import evaluate as evaluating
 from simreal.bundles import gripper_columns, load_bundle, source_domain
+from simreal.check.goals import draw_goals
 from simreal.check.outcomes import read_outcomes
 from simreal.check.rollouts import primary_pair
 from simreal.check.rollouts_report import report
@@ -102,7 +104,8 @@ class Check(Common):
     policies: tuple[str, ...] = ()
     """Names of the policies that --plan will have run."""
     conditions: tuple[str, ...] = ()
-    """Initial conditions for --plan: names, or a CSV file with a column `condition`."""
+    """Initial conditions for --plan: names, or a CSV file with a column `condition`. Without any, goals are
+    drawn where the task of --policy and --target puts them."""
 
     def work(self) -> dict[str, Any]:
         """Check, and print every verdict."""
@@ -127,12 +130,17 @@ class Check(Common):
                 raise SimrealError(f"--{given[0]} is an option of `check --{option}`: add --{option}")
 
     def _plan(self, blocks: int) -> dict[str, Any]:
-        sheet = plan_trials(blocks, self.policies, read_conditions(self.conditions), self.seed)
+        conditions = read_conditions(self.conditions) if self.conditions else self._draw_goals
+        sheet = plan_trials(blocks, self.policies, conditions, self.seed)
         path, key = sheet.write(self.folder(), self.overwrite)
         say(f"{path}: {len(sheet.rows)} rollouts in {blocks} blocks, to be run in this order and filled in.")
         say(f"{key}: which label is which policy; not for who scores.")
         found = {"blocks": blocks, "policies": sorted(self.policies), "sheet": str(path), "key": str(key)}
         return {"plan": found}
+
+    def _draw_goals(self, episodes: Sequence[int]) -> list[dict[str, str]]:
+        env_id = load_bundle(self.policy).manifest.env_id
+        return draw_goals(parse_target(self.target, env_id), episodes)
 
     def _judge(self, path: Path) -> dict[str, Any]:
         margin = MARGIN if self.margin is None else self.margin
