@@ -188,7 +188,7 @@ def table(rows: Rows) -> str:
 def _told(name: str, value: Any) -> str:
     if name == "theory" or name.startswith("saved"):
         return f"{100 * value if name == 'theory' else value:.1f}"
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
     return f"**{text}**" if name in FALSE and isinstance(value, Rate) and value.ci_low > LIMIT else text
 
 

@@ -139,7 +139,10 @@ class Check(Common):
         return {"plan": found}
 
     def _draw_goals(self, episodes: Sequence[int]) -> list[dict[str, str]]:
-        env_id = load_bundle(self.policy).manifest.env_id
+        try:
+            env_id = load_bundle(self.policy).manifest.env_id
+        except SimrealError as error:
+            raise SimrealError(f"{error}; a plan draws goals for a --policy, or takes --conditions") from None
         return draw_goals(parse_target(self.target, env_id), episodes)
 
     def _judge(self, path: Path) -> dict[str, Any]:
