@@ -136,3 +136,15 @@ def test_calibrate_check(tmp_path: Path) -> None:
     assert all(0 <= row["false_safe"]["ci_low"] <= row["false_safe"]["rate"] <= 1 for row in found["errors"])
     far = next(row for row in found["looking"] if row["seed_budget"] == 20 and row["spread"] == 0.05)
     assert far["saved"]["far better"] > 8
+
+
+def test_compare_rollout_tests(tmp_path: Path) -> None:
+    arguments = ["--days", "150", "--forecasts", "8", "--rollouts", "15"]
+    found = run("compare_rollout_tests.py", tmp_path / "r.json", *arguments)["calibration"]
+    assert set(found) == {"alarms", "power", "drift", "worst", "forecasts"}
+    clear = next(row for row in found["power"] if row["rates"] == "0.9, 0.3")
+    assert clear["STEP"]["rate"] > 0.7
+    apart = next(
+        row for row in found["drift"] if row["day"] == "falls from 1 to 0, one policy after the other"
+    )
+    assert apart["e-process"]["rate"] > 0.2  # no test stands that

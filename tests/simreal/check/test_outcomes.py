@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from simreal.check import binary
+from simreal.check import binary, step
 from simreal.check.outcomes import Outcomes, Rollout, read_outcomes
-from simreal.check.rollouts import cells, compare_outcomes, interleaved, primary_pair, sentence
+from simreal.check.rollouts import cells, compare_outcomes, interleaved, paired, primary_pair
+from simreal.check.rollouts_report import report, sentence
 from simreal.check.trial_sheet import plan_trials, read_conditions
 from simreal.cli import main
 from simreal.errors import SimrealError
@@ -62,7 +65,7 @@ def test_a_plan_has_each_policy_once_in_each_block() -> None:
     firsts = Counter(rows[0]["label"] for rows in blocks.values())
     assert len(firsts) == 3  # nobody is always first
     assert sheet == plan_trials(20, ["a", "b", "c"], ["left", "right", "far"], seed=1)
-    keys = {tuple(plan_trials(1, ["a", "b"], [], seed).key.items()) for seed in range(10)}
+    keys = {tuple(plan_trials(1, ["a", "b"], ["left"], seed).key.items()) for seed in range(10)}
     assert len(keys) == 2  # the order of naming does not tell the label
 
 
@@ -73,7 +76,6 @@ def test_conditions(tmp_path: Path) -> None:
     path.write_text("cube left\ncube right\n")
     assert read_conditions([str(path)]) == ["cube left", "cube right"]
     assert read_conditions(["near", "far"]) == ["near", "far"]
-    assert [row["condition"] for row in plan_trials(2, PAIR, [], 0).rows] == ["block 1"] * 2 + ["block 2"] * 2
     with pytest.raises(SimrealError, match="no file of conditions"):
         read_conditions([str(tmp_path / "none.csv")])
 
@@ -90,12 +92,12 @@ def false_verdicts(orders: list[list[str]]) -> float:
     counts = []
     for order in orders:
         outcomes = Outcomes(day(order, rng), sorted(PAIR), 0)
-        counts.append(cells(outcomes.of(PAIR[0]), outcomes.of(PAIR[1])))
+        counts.append(cells(paired(outcomes, PAIR)))
     return float((binary.p_value(np.array(counts)) <= 0.05).mean())
 
 
 def test_drift_deceives_one_after_the_other_but_not_the_sheet() -> None:
-    sheets = [plan_trials(25, PAIR, [], seed) for seed in range(200)]
+    sheets = [plan_trials(25, PAIR, ["here"], seed) for seed in range(200)]
     drawn = [[sheet.key[row["label"]] for row in sheet.rows] for sheet in sheets]
     assert false_verdicts(drawn) <= 0.05
     apart = [[PAIR[0]] * 25 + [PAIR[1]] * 25] * 200
@@ -107,7 +109,8 @@ def test_drift_deceives_one_after_the_other_but_not_the_sheet() -> None:
 
 def test_from_the_plan_to_the_verdict(tmp_path: Path, capsys) -> None:
     out = tmp_path / "trial"
-    plan = ["check", "--plan", "20", "--policies", "zero-shot", "adapted", "--out", str(out)]
+    plan = ["check", "--plan", "20", "--policies", "zero-shot", "adapted", "--conditions", "left", "right"]
+    plan += ["--out", str(out)]
     assert main(plan) == 0
     assert result(out)["plan"]["blocks"] == 20
     assert "adapted" not in (out / "trial.csv").read_text()
@@ -126,6 +129,7 @@ def test_from_the_plan_to_the_verdict(tmp_path: Path, capsys) -> None:
     assert main(judge) == 0  # a look before the first rollout
     empty = result(tmp_path / "v")["outcomes"]
     assert (empty["unfilled"], empty["comparisons"][0]["verdict"]) == (40, "inconclusive")
+    assert (empty["declared"], empty["method"][:4]) == (20, "STEP")  # the sheet's size
     fill(sheet, key, {"zero-shot": 0.95, "adapted": 0.2}, rows=31)
     assert main([*judge, "--seed", "3"]) == 0
     found = result(tmp_path / "v")["outcomes"]
@@ -133,7 +137,13 @@ def test_from_the_plan_to_the_verdict(tmp_path: Path, capsys) -> None:
     assert (comparison["candidate"], comparison["baseline"]) == PAIR
     assert comparison["verdict"] == "negative"
     assert (comparison["blocks"], comparison["unpaired"], found["unfilled"]) == (15, 1, 9)
+    assert comparison["settled_after"] < 15
+    assert main([*judge, "--rollouts", "0"]) == 0
+    without = result(tmp_path / "v")["outcomes"]
+    assert (without["declared"], without["comparisons"][0]["settled_after"]) == (None, None)
+    assert main([*judge, "--rollouts", "14"]) == 2
     printed = capsys.readouterr().err
+    assert "15 rollouts of each where at most 14 were declared" in printed
     assert "9 rows have no outcome yet" in printed
     assert "adapted against zero-shot" in printed
 
@@ -220,6 +230,9 @@ def test_more_policies_are_corrected() -> None:
     ("arguments", "words"),
     [
         (["--plan", "5"], "--policies: 0 named"),
+        (["--plan", "5", "--policies", "a", "b", "--policy", "none"], "no such bundle folder; a plan draws"),
+        (["--rollouts", "5"], "--rollouts is an option of `check --outcomes`"),
+        (["--outcomes", "x.csv", "--rollouts", "900"], "--rollouts 900: must be from 0 to 200"),
         (["--plan", "0", "--policies", "a", "b"], "--plan 0: must be at least 1"),
         (["--plan", "5", "--policies", "a", "a"], "'a' is empty or named twice"),
         (["--plan", "5", "--outcomes", "x.csv"], "give one of them"),
@@ -232,3 +245,113 @@ def test_wrong_options_are_one_line(arguments: list[str], words: str, tmp_path: 
     assert main(["check", *arguments, "--out", str(tmp_path / "x")]) == 2
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "x").exists()
+
+
+def test_goals_are_those_of_the_task(smoke_run: Path, tmp_path: Path, world) -> None:
+    plan = ["check", "--plan", "4", "--policies", *PAIR, "--policy", str(smoke_run / "policy")]
+    assert main([*plan, "--target", "workshop", "--out", str(tmp_path / "a")]) == 0
+    with (tmp_path / "a" / "trial.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = [f"goal_{axis}_m (robot base frame)" for axis in "xyz"]
+    assert set(names) < set(rows[0])
+    assert "condition" not in rows[0]
+    goals = {row["block"]: tuple(float(row[name]) for name in names) for row in rows}
+    assert len(set(goals.values())) == 4  # a block each
+    assert Counter(row["block"] for row in rows) == dict.fromkeys(goals, 2)
+    for row in rows:
+        assert goals[row["block"]] == tuple(float(row[name]) for name in names)
+        observation, _ = world.reset(seed=int(row["seed"]), options={"domain": "nominal"})
+        assert observation["privileged"][:3] == pytest.approx(goals[row["block"]], abs=6e-4)
+    assert not any(name in (tmp_path / "a" / "trial.csv").read_text() for name in PAIR)
+    assert read_outcomes(tmp_path / "a" / "trial.csv", tmp_path / "a" / "key.json").planned == 4
+    assert main([*plan, "--target", "nowhere:make", "--out", str(tmp_path / "b")]) == 2
+
+
+@st.composite
+def days(draw: st.DrawFn) -> list[tuple[str, str, bool]]:
+    """Draw (policy, block, success) of a day in the order of running; a block may lack a rollout."""
+    rows = []
+    for block in range(draw(st.integers(1, 12))):
+        rows += [
+            (name, str(block), draw(st.booleans())) for name in draw(st.permutations(PAIR)) if draw(_KEPT)
+        ]
+    return rows
+
+
+_KEPT = st.sampled_from([True] * 9 + [False])
+_MIRROR = {"positive": {"negative"}, "negative": {"positive"}}
+
+
+def outcomes_of(rows: list[tuple[str, str, bool]]) -> Outcomes:
+    return Outcomes([Rollout(*row, False) for row in rows], sorted(PAIR), 0)
+
+
+@settings(max_examples=6, deadline=None)
+@given(rows=days(), declared=st.sampled_from([None, 12]))
+def test_swapped_policies_mirror_the_verdict(rows, declared) -> None:
+    (one,) = compare_outcomes(outcomes_of(rows), PAIR, 0.05, 0, declared)
+    (other,) = compare_outcomes(outcomes_of(rows), PAIR[::-1], 0.05, 0, declared)
+    assert other.verdict in _MIRROR.get(one.verdict, {"safe", "inconclusive", "positive", "negative"})
+    assert (one.verdict in _MIRROR) == (other.verdict in _MIRROR)
+    assert (other.ci_low, other.ci_high) == pytest.approx((-one.ci_high, -one.ci_low), abs=1e-6)
+    assert (other.p_value, other.blocks) == (pytest.approx(one.p_value), one.blocks)
+    assert other.settled_after == one.settled_after
+    assert other.barnard_p == pytest.approx(one.barnard_p) if one.barnard_p else other.barnard_p is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=days(), data=st.data())
+def test_the_order_within_a_block_does_not_matter(rows, data) -> None:
+    """All that is said is of these pairs, and of how many rollouts of each policy there are."""
+    blocks = [[row for row in rows if row[1] == block] for block in dict.fromkeys(row[1] for row in rows)]
+    shuffled = outcomes_of([row for block in blocks for row in data.draw(st.permutations(block))])
+    assert paired(shuffled, PAIR).tolist() == paired(outcomes_of(rows), PAIR).tolist()
+    moved = outcomes_of([row for block in data.draw(st.permutations(blocks)) for row in block])
+    assert cells(paired(moved, PAIR)).tolist() == cells(paired(outcomes_of(rows), PAIR)).tolist()
+
+
+def test_a_fixed_number_of_rollouts_has_one_p_whatever_their_order() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(name, str(block), bool(rng.random() < 0.5)) for block in range(4) for name in PAIR]
+    found = compare_outcomes(outcomes_of(rows), PAIR, 0.05, 0)
+    for _ in range(4):
+        rows = [rows[2 * block + k] for block in range(4) for k in rng.permutation(2)]
+        assert compare_outcomes(outcomes_of(rows), PAIR, 0.05, 0) == found
+    rows = [rows[2 * block + k] for block in rng.permutation(4) for k in (0, 1)]
+    assert compare_outcomes(outcomes_of(rows), PAIR, 0.05, 0) == found
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=days())
+def test_a_verdict_by_step_stands_whatever_follows(rows) -> None:
+    end = step.decide(paired(outcomes_of(rows), PAIR), 12)
+    early = [step.decide(paired(outcomes_of(rows[:cut]), PAIR), 12) for cut in range(len(rows))]
+    assert {decision for decision in early if decision is not None} <= {end}
+
+
+def test_what_is_said_where_a_number_was_declared() -> None:
+    rows = [(name, str(block), name == PAIR[0] or block % 4 == 0) for block in range(6) for name in PAIR]
+    told = "\n".join(report(outcomes_of(rows), PAIR, 0.05, 0, 20)[1])
+    assert "the 14 blocks that remain settle this with a probability of" in told
+    rows += [(name, f"more {block}", name == PAIR[0]) for block in range(6) for name in PAIR]
+    found, sentences = report(outcomes_of(rows), PAIR, 0.05, 0, 20)
+    (comparison,) = found["comparisons"]
+    assert comparison.verdict == "positive"
+    assert f"Settled after {comparison.settled_after} of at most 20 blocks by STEP" in sentences[-1]
+    alike = [(name, str(block), True) for block in range(20) for name in PAIR]
+    assert "All 20 blocks that were declared are done" in report(outcomes_of(alike), PAIR, 0.05, 0, 20)[1][-1]
+
+
+def test_more_policies_share_the_error_with_a_number_too() -> None:
+    rollouts = [
+        Rollout(name, str(block), success, False)
+        for block in range(12)
+        for name, success in (("base", False), ("first", True), ("second", True), ("third", block % 2 == 0))
+    ]
+    outcomes = Outcomes(rollouts, ["base", "first", "second", "third"], 0)
+    first, second, third = compare_outcomes(outcomes, ("first", "base"), 0.05, 0, 20)
+    assert first.verdict == second.verdict == "positive"
+    assert first.settled_after is not None
+    assert second.settled_after is not None
+    assert second.settled_after >= first.settled_after
+    assert third.settled_after is None or third.settled_after > second.settled_after

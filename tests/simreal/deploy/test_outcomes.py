@@ -1,6 +1,7 @@
 """Outcomes of scored rollouts: the world's score, resuming, blinded labels, rows that are only added."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,25 @@ def test_a_deployment_adds_the_trials_that_are_missing(untrained_model: Path, tm
     assert [int(row["seed"]) for row in rows] == episode_seeds(0, 3)
     assert {(row["policy"], row["scorer"], row["aborted"]) for row in rows} == {("X", "simulation", "False")}
     assert str(untrained_model) not in table.read_text()
+
+
+def test_check_judges_what_deployments_wrote(untrained_model: Path, tmp_path: Path, capsys) -> None:
+    table = tmp_path / "outcomes.csv"
+    for name in ("zero-shot", "adapted"):
+        arguments = ["deploy", "--policy", str(untrained_model), "--pacing", "lock-step", "--steps", "3"]
+        arguments += ["--episodes", "2", "--outcomes", str(table), "--label", name, "--quiet"]
+        assert main([*arguments, "--out", str(tmp_path / name)]) == 0
+    capsys.readouterr()
+    assert main(["check", "--outcomes", str(table), "--rollouts", "5", "--out", str(tmp_path / "v")]) == 0
+    found = json.loads((tmp_path / "v" / "result.json").read_text())["outcomes"]
+    (comparison,) = found["comparisons"]
+    assert (comparison["candidate"], comparison["baseline"]) == ("adapted", "zero-shot")
+    assert (comparison["blocks"], comparison["unpaired"], found["unfilled"]) == (2, 0, 0)
+    rows = Table(table, COLUMNS).rows()
+    assert len({row["seed"] for row in rows}) == 2  # both policies had the same episodes
+    for name, counted in found["policies"].items():
+        mine = [row for row in rows if row["policy"] == name]
+        assert counted["rollouts"] == len(mine) == 2
+        assert counted["successes"] == sum(row["success"] == "True" for row in mine)
+        assert counted["aborted"] == 0
+    assert "not interleaved" not in capsys.readouterr().err
