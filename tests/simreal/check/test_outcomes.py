@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies import Policy
+from simreal.bundles import describe
 from simreal.check import binary, step
 from simreal.check.outcomes import Outcomes, Rollout, read_outcomes
 from simreal.check.rollouts import cells, compare_outcomes, interleaved, paired, primary_pair
@@ -21,6 +23,7 @@ from simreal.check.rollouts_report import report, sentence
 from simreal.check.trial_sheet import plan_trials, read_conditions
 from simreal.cli import main
 from simreal.errors import SimrealError
+from simreal.pretrain.architecture import student_config
 
 SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
 PAIR = ("adapted", "zero-shot")
@@ -247,8 +250,10 @@ def test_wrong_options_are_one_line(arguments: list[str], words: str, tmp_path: 
     assert not (tmp_path / "x").exists()
 
 
-def test_goals_are_those_of_the_task(smoke_run: Path, tmp_path: Path, world) -> None:
-    plan = ["check", "--plan", "4", "--policies", *PAIR, "--policy", str(smoke_run / "policy")]
+def test_goals_are_those_of_the_task(tmp_path: Path, world) -> None:
+    policy = Policy(student_config(world)).eval()
+    describe(policy, world, "simreal/PandaReach-v0", "source", 0, {}).save(tmp_path / "policy")
+    plan = ["check", "--plan", "4", "--policies", *PAIR, "--policy", str(tmp_path / "policy")]
     assert main([*plan, "--target", "workshop", "--out", str(tmp_path / "a")]) == 0
     with (tmp_path / "a" / "trial.csv").open() as file:
         rows = list(csv.DictReader(file))
