@@ -139,7 +139,7 @@ def test_calibrate_check(tmp_path: Path) -> None:
 
 
 def test_compare_rollout_tests(tmp_path: Path) -> None:
-    arguments = ["--days", "150", "--forecasts", "8", "--rollouts", "15"]
+    arguments = ["--days", "100", "--forecasts", "4", "--rollouts", "12"]
     found = run("compare_rollout_tests.py", tmp_path / "r.json", *arguments)["calibration"]
     assert set(found) == {"alarms", "power", "drift", "worst", "forecasts"}
     clear = next(row for row in found["power"] if row["rates"] == "0.9, 0.3")

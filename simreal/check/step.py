@@ -10,9 +10,9 @@ is not rejected, since nobody would draw lots over a verdict (what that leaves o
 next n); and the rejected states are made monotone, so that one success more never takes a verdict back.
 
 What is assumed: that each policy's rate is the same in every block, which `binary` does not. Where both rates
-drift together, or some conditions are harder for both, policies differ less than the program reckons with: on
-such days too the error stayed below 5% (`scripts/compare_rollout_tests.py`). An adversary who sets the rate of
-each block by the outcomes so far brings it to 9 to 11%.
+drift together, or some conditions are harder for both, policies differ less than the program reckons with:
+on such days too the error stayed below 5% (`scripts/compare_rollout_tests.py`). An adversary who sets the
+rate of each block by the outcomes so far brings it to 9 to 11%.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`Outcomes`: the table of scored rollouts of deployed policies, which a check can be made of.
+"""`Outcomes`: the table of scored rollouts of deployed policies, which `simreal check --outcomes` reads.
 
 One row a trial: `policy` (or its blinded label), `trial`, `seed` (of a simulated world; on a robot, which
 initial condition the person is to set up), `success`, `partial_score`, `aborted`, `seconds`, `scorer`,
