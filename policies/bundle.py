@@ -55,7 +55,7 @@ class BundleManifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package versions at training; filled in when saved if empty."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further JSON values: training settings, what was used of the target, a verdict."""
+    """Further JSON values: training settings, what was used of the target, a verdict, what a guard did."""
 
     def __post_init__(self) -> None:
         # As JSON gives them back, so that what is loaded equals what was saved.

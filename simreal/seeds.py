@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     APPEARANCE = 7
     TUNING = 8
     UNLABELLED = 9
+    GUARD = 10
 
 
 def seed_for(purpose: Purpose, run: int, index: int = 0) -> int:

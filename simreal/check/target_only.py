@@ -1,5 +1,6 @@
 """The baseline that counts: a policy trained on the target alone, and trained properly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,12 @@ import torch
 from policies import Policy, PolicyConfig
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
+from simreal.seeds import Purpose, seed_for
 from simreal.transfer.fine_tuning import BATCH_SIZE
 
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+_SPLITS = 2  # of the demonstrations, when there are no others to tune on
+TRAININGS = _SPLITS * len(LEARNING_RATES) + 1  # of `tuned`
 _HELD_OUT = 0.2  # of the demonstrations, when tuning
 _LOOK_EVERY = 50
 _PATIENCE = 4  # looks without a better held-out loss: converged
@@ -63,6 +67,36 @@ def choose(trials: list[Tuned]) -> Tuned:
     chosen = by_rate[best]
     updates = round(float(np.mean([trial.updates for trial in chosen])))
     return Tuned(best, updates, float(np.mean([trial.held_out_loss for trial in chosen])))
+
+
+def tuned(
+    config: PolicyConfig,
+    data: TargetData,
+    most: int,
+    run_seed: int,
+    report: Callable[[int], None] = lambda trainings: None,
+) -> tuple[Policy, Tuned]:
+    """Choose the settings on parts of the demonstrations, then train on all of them.
+
+    Where there are no demonstrations but these: twice a part is held out, at random.
+
+    Args:
+        config: Architecture.
+        data: The demonstrations.
+        most: Most updates of a training.
+        run_seed: Of all of it.
+        report: Told of each training that is done, `TRAININGS` in all.
+    """
+    trials = []
+    for split in range(_SPLITS):
+        for rate in LEARNING_RATES:
+            trials.append(converge(config, data, rate, most, seed_for(Purpose.TUNING, run_seed, split)))
+            report(1)
+    chosen = choose(trials)
+    seed = seed_for(Purpose.TRAINING, run_seed)
+    policy = train(config, data, chosen.learning_rate, chosen.updates, seed)
+    report(1)
+    return policy, chosen
 
 
 def _parted(data: TargetData, rng: np.random.Generator) -> tuple[TargetData, TargetData]:

@@ -15,10 +15,12 @@ from simreal.commands.common import Common
 from simreal.data.importing.convert import convert
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.errors import SimrealError
+from simreal.guarded import guarded, rivals
 from simreal.presets import PRESETS, Preset
 from simreal.progress import say
-from simreal.targets import check_spaces, parse_target
+from simreal.targets import Target, check_spaces, parse_target
 from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
+from simreal.transfer.guard import stages
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ class Adapt(Common):
     frames: str | None = None
     """A LeRobot dataset of the target whose actions nobody vouches for, or how many frames the policy
     is to record in a simulated one."""
-    target: str = "workshop"
-    """Where they are recorded, if only their number is given, and rewarded steps are taken."""
+    target: str | None = None
+    """Where they are recorded, if only their number is given, and rewarded steps are taken: workshop by
+    default. Beside data that was recorded before, --guard needs it named."""
     teacher: Path = Path("runs/run/teacher")
     """Bundle of the expert that records demonstrations."""
     method: str = "cotrain"
@@ -99,53 +102,91 @@ class Adapt(Common):
     """How a method that learns from rewards treats the encoder."""
     preset: Preset = "default"
     """How many updates."""
+    guard: int | None = None
+    """Scored rollouts to spend in --target: the adapted policy is returned unless they speak against it, else
+    the better of the source and, where there are demonstrations, a policy trained on these alone."""
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
         needs = method(self.method).needs
         if "source data" in needs and self.source is None:
             raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
+        if self.guard is not None:
+            self._check_guard(self.guard)
         bundle, path = load_bundle(self.policy), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
+        target = self._target(bundle)
+        if self.guard is not None:
+            check_spaces(target, bundle.manifest)
         given = adapting.Given(
-            self._demonstrations(bundle) if "demonstrations" in needs else None,
-            self._frames(bundle) if "unlabelled frames" in needs else None,
+            self._demonstrations(target) if "demonstrations" in needs else None,
+            self._frames(bundle, target) if "unlabelled frames" in needs else None,
             self.source,
-            self._rewarded(bundle) if "rewarded steps" in needs else None,
+            self._rewarded(bundle, target) if "rewarded steps" in needs else None,
             self.encoder,
             PRESETS[self.preset].updates,
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
+        seconds = time.perf_counter() - started
+        told: dict[str, Any] = {}
+        if self.guard is not None:
+            most = PRESETS[self.preset].tuning_updates
+            adapted, record = guarded(adapted, bundle, given, target, self.guard, most, self.seed)
+            told = {"guard": record}
+            for text in record.sentences():
+                say(text)
         adapted.save(path, overwrite=self.overwrite)
         say(f"adapted bundle: {path}")
-        seconds = time.perf_counter() - started
-        return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3)}
+        return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3), **told}
 
-    def _demonstrations(self, bundle: PolicyBundle) -> LeRobotDataset:
+    def _target(self, bundle: PolicyBundle) -> Target:
+        return parse_target(self.target or "workshop", bundle.manifest.env_id)
+
+    def _check_guard(self, rollouts: int) -> None:
+        """Refuse a guard that cannot be, before anything is recorded or trained.
+
+        Raises:
+            SimrealError: for too few rollouts, or where nobody says in which target they run.
+        """
+        stages(rollouts, rivals(self.method))
+        needs = method(self.method).needs
+        given = {"demonstrations": self.demos, "unlabelled frames": self.frames}
+        recorded = [text for need, text in given.items() if need in needs and text and not text.isdecimal()]
+        if self.target is not None and (Path(self.target) / "meta" / "info.json").is_file():
+            what = f"--target {self.target} is recorded data"
+        elif self.target is None and recorded:
+            what = f"{recorded[0]} is recorded data"
+        elif self.target is None and not {*given, "rewarded steps"} & set(needs):
+            what = f"method {self.method!r} is given nothing of a target"
+        else:
+            return
+        raise SimrealError(
+            f"--guard {rollouts}: {what}, and scored rollouts need a target that runs: give --target, "
+            "a domain, a domain file, a Gymnasium id or module:factory"
+        )
+
+    def _demonstrations(self, target: Target) -> LeRobotDataset:
         """Return the demonstrations to adapt to, recorded now if only their number was given."""
         if not self.demos.isdecimal():
             return LeRobotDataset(Path(self.demos))
         path = self.folder() / "dataset"
-        target = parse_target(self.target, bundle.manifest.env_id)
         collect(load_bundle(self.teacher), target, int(self.demos), self.seed, path, self.overwrite)
         return LeRobotDataset(path)
 
-    def _frames(self, bundle: PolicyBundle) -> LeRobotDataset | None:
+    def _frames(self, bundle: PolicyBundle, target: Target) -> LeRobotDataset | None:
         """Return the unlabelled frames, recorded now by the policy if only their number was given."""
         if self.frames is None or not self.frames.isdecimal():
             return None if self.frames is None else LeRobotDataset(Path(self.frames))
         path = self.folder() / "frames"
-        target = parse_target(self.target, bundle.manifest.env_id)
         collect_frames(bundle, target, int(self.frames), self.seed, path, self.overwrite)
         return LeRobotDataset(path)
 
-    def _rewarded(self, bundle: PolicyBundle) -> RewardedSteps | None:
+    def _rewarded(self, bundle: PolicyBundle, target: Target) -> RewardedSteps | None:
         """Return the target that pays rewards, if steps in it are granted."""
         if self.steps is None:
             return None
-        target = parse_target(self.target, bundle.manifest.env_id)
         check_spaces(target, bundle.manifest)
         return RewardedSteps(target, self.steps)
 
