@@ -1,6 +1,6 @@
 """The results of a study's cells, in one parquet file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class Table:
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._rows.values())
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         return self._rows[key]
