@@ -9,8 +9,8 @@ From a table of cells (`--table`) that keeps the outcome of every episode: the f
 the guard's rollouts, and the rest judge what it chose. All candidates of a training seed ran in the same
 episodes. A method that takes no demonstrations has the source alone as its alternative. `worse` counts
 domains with the verdict `negative`, corrected after Holm over all methods, domains and baselines, and in
-brackets by plain 95% intervals, of which one in forty is so by chance. `cost` is against the best of each seed
-in hindsight, whose luck is in it, and against the candidate that is the domain's best on average.
+brackets by plain 95% intervals, of which one in forty is so by chance. `cost` is against the best of each
+seed in hindsight, whose luck is in it, and against the candidate that is the domain's best on average.
 """
 
 import time

@@ -20,6 +20,7 @@ SMALL = {
     "pretrain": ["--preset", "smoke", "--resume"],
     "evaluate": ["--target", "nominal", "--episodes", "2"],
     "collect": ["--target", "blur@1", "--demos", "2"],
+    "adapt": ["--preset", "smoke"],
     "deploy": ["--pacing", "lock-step", "--episodes", "1"],
     "check": ["--preset", "smoke", "--target", "blur@1"],
 }

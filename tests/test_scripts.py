@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import envs
+from simreal.study.table import write_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -148,3 +149,21 @@ def test_compare_rollout_tests(tmp_path: Path) -> None:
         row for row in found["drift"] if row["day"] == "falls from 1 to 0, one policy after the other"
     )
     assert apart["e-process"]["rate"] > 0.2  # no test stands that
+
+
+def test_guard_study(tmp_path: Path) -> None:
+    rows = [
+        {"key": f"{name} {seed}", "candidate": name, "domain": "blur", "severity": 3, "seed": seed,
+         "run_seed": 700, "demos": 10 * (name != "zero-shot"), "successes": [True] * count + [False] * (50 - count)}
+        for name, count in (("zero-shot", 20), ("target-only", 2), ("finetune", 45))
+        for seed in range(6)
+    ]  # fmt: skip
+    write_table(tmp_path / "t.parquet", rows)
+    found = run("guard_study.py", tmp_path / "r.json", "--table", str(tmp_path / "t.parquet"), "--days", "5")
+    study = found["guard_study"]["study"]
+    assert [part["rollouts"] for part in study] == [10, 20, 30]
+    assert all(part["methods"][0]["returned"]["finetune"] == 1 for part in study)
+    simulated = found["guard_study"]["simulated"]
+    cost = {(row["candidates"], row["world"], row["rule"], row["rollouts"]): row["cost"] for row in simulated}
+    assert cost[3, "independent", "guard", 60] < cost[3, "independent", "guard", 10]
+    assert cost[3, "independent", "guard", 20] < cost[3, "independent", "significance test", 20] / 2

@@ -40,7 +40,7 @@ class Line(gymnasium.Env[Any, Any]):
         return {"proprio": self._seen}, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return {"proprio": self._seen}, 0.0, True, False, {"success": bool(action[0] > self._seen[0])}
+        return {"proprio": self._seen.copy()}, 0.0, True, False, {"success": bool(action[0] > self._seen[0])}
 
 
 class Shown(Given):
