@@ -152,10 +152,12 @@ def test_compare_rollout_tests(tmp_path: Path) -> None:
 
 
 def test_guard_study(tmp_path: Path) -> None:
+    where = {"domain": "blur", "severity": 3, "run_seed": 700}
+    cells = {"zero-shot": (0, 20), "target-only": (10, 2), "finetune": (10, 45)}
     rows = [
-        {"key": f"{name} {seed}", "candidate": name, "domain": "blur", "severity": 3, "seed": seed,
-         "run_seed": 700, "demos": 10 * (name != "zero-shot"), "successes": [True] * count + [False] * (50 - count)}
-        for name, count in (("zero-shot", 20), ("target-only", 2), ("finetune", 45))
+        where | {"key": f"{name} {seed}", "candidate": name, "seed": seed, "demos": demos,
+                 "successes": [True] * wins + [False] * (50 - wins)}
+        for name, (demos, wins) in cells.items()
         for seed in range(6)
     ]  # fmt: skip
     write_table(tmp_path / "t.parquet", rows)
