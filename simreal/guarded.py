@@ -1,7 +1,6 @@
 """`adapt --guard`: the adapted policy, unless scored rollouts in the target speak against it."""
 
 import dataclasses
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,23 +51,15 @@ class Guard:
     not look at them: they say how far the choice can be believed."""
     target_only: target_only.Tuned | None
     """Its settings; None where there are no demonstrations, and so no such policy."""
-    seconds: float
-    """What training target-only and the rollouts took."""
 
     def sentences(self) -> list[str]:
         """Return it for people."""
         rates = [f"{name} {each.successes} of {each.rollouts}" for name, each in self.candidates.items()]
-        found = [f"{self.used} scored rollouts on {self.target}: {', '.join(rates)}: {self.chosen} it is."]
+        found = [f"{self.used} scored rollouts on {self.target}: {', '.join(rates)}."]
         if not any(each.successes for each in self.candidates.values()):
             found.append("No rollout succeeded, so they tell nothing apart.")
         if self.target_only is None:
             found.append("Without demonstrations there is no target-only: the source was the alternative.")
-        else:
-            rate, updates = self.target_only.learning_rate, self.target_only.updates
-            found.append(
-                f"target-only was tuned and trained for it (learning rate {rate:g}, {updates} updates): "
-                f"{self.seconds:.0f} s, rollouts included."
-            )
         return found
 
 
@@ -101,7 +92,6 @@ def guarded(
     Raises:
         SimrealError: if there are too few rollouts.
     """
-    started = time.perf_counter()
     names = rivals(str(adapted.manifest.method))
     stages(rollouts, names)  # refused before anything is trained
     policies, tuned = {names[0]: adapted.policy, ZERO_SHOT: source.policy}, None
@@ -117,7 +107,6 @@ def guarded(
         {name: _tried(outcomes) for name, outcomes in found.outcomes.items()},
         _comparisons(found, names[0], seed),
         tuned,
-        round(time.perf_counter() - started, 3),
     )
     return _chosen(record, policies[found.chosen], adapted, source, seed), record
 

@@ -129,17 +129,18 @@ class Adapt(Common):
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
-        seconds = time.perf_counter() - started
-        told: dict[str, Any] = {}
+        told: dict[str, Any] = {"adapt_seconds": round(time.perf_counter() - started, 3)}
         if self.guard is not None:
+            started = time.perf_counter()
             most = PRESETS[self.preset].tuning_updates
             adapted, record = guarded(adapted, bundle, given, target, self.guard, most, self.seed)
-            told = {"guard": record}
+            told |= {"guard": record, "guard_seconds": round(time.perf_counter() - started, 3)}
             for text in record.sentences():
                 say(text)
+            say(f"{record.chosen} is returned; the guard took {told['guard_seconds']:.0f} s")
         adapted.save(path, overwrite=self.overwrite)
-        say(f"adapted bundle: {path}")
-        return {"policy": path, "method": self.method, "adapt_seconds": round(seconds, 3), **told}
+        say(f"bundle: {path}")
+        return {"policy": path, "method": self.method, **told}
 
     def _target(self, bundle: PolicyBundle) -> Target:
         return parse_target(self.target or "workshop", bundle.manifest.env_id)
