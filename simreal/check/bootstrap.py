@@ -88,7 +88,7 @@ def improvement_interval(
     """
     pairs = sorted(zip(candidate, baseline, strict=True))  # the order of seeds must not matter
     wins = _wins(*zip(*pairs, strict=True))
-    counts = _counts(len(pairs))
+    counts = times_drawn(len(pairs))
     found = np.sum((counts @ (2 * wins)) * counts, axis=1) / (2 * len(pairs) ** 2)  # whole numbers: exact
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -162,8 +162,8 @@ def draws(count: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
 
 
 @functools.lru_cache(maxsize=32)
-def _counts(count: int) -> Array:
-    """Return how often each resample has each value (resamples, count)."""
+def times_drawn(count: int) -> Array:
+    """Return how often each resample has each value (resamples, count); of the same ones as `draws`."""
     found = np.stack([np.bincount(row, minlength=count) for row in draws(count)]).astype(float)
     found.setflags(write=False)
     return found

@@ -57,11 +57,21 @@ def median_distance(samples: Array) -> float:
 def logistic_density_ratio(source: Array, target: Array, regularization: float = 1.0) -> Array:
     r"""Return :math:`p_T(x) / p_S(x)` (n,) of source samples (n, F), from a logistic discriminator.
 
-    .. math:: w(x) = \frac{n_S}{n_T} \frac{P(T | x)}{P(S | x)}, \quad
-              \min_{w, b} \tfrac{1}{2} \|w\|^2 / C + \sum_i \log(1 + e^{-y_i (w^\top x_i + b)})
+    .. math:: w(x) = \frac{n_S}{n_T} \frac{P(T | x)}{P(S | x)}
 
-    with :math:`C` = 1 / `regularization`, as scikit-learn counts it, and :math:`n` samples of each.
-    Bickel et al. 2009, JMLR 10:2137.
+    with :math:`n` samples of each. Bickel et al. 2009, JMLR 10:2137.
+    """
+    weight, bias = logistic_discriminator(source, target, regularization)
+    odds = np.exp(np.clip(source @ weight + bias, -50, 50))
+    return odds * len(source) / len(target)
+
+
+def logistic_discriminator(source: Array, target: Array, regularization: float = 1.0) -> tuple[Array, float]:
+    r"""Return weight (F,) and bias of :math:`\log P(T | x) / P(S | x) = w^\top x + b`, from (n, F), (m, F).
+
+    .. math:: \min_{w, b} \tfrac{1}{2} \|w\|^2 / C + \sum_i \log(1 + e^{-y_i (w^\top x_i + b)})
+
+    with :math:`C` = 1 / `regularization`, as scikit-learn counts it.
     """
     samples = torch.from_numpy(np.concatenate([source, target]))
     sign = torch.cat([-torch.ones(len(source)), torch.ones(len(target))]).double()
@@ -79,9 +89,7 @@ def logistic_density_ratio(source: Array, target: Array, regularization: float =
         return value
 
     optimizer.step(loss)
-    weight, bias = parameters.detach()[:-1].numpy(), float(parameters.detach()[-1])
-    odds = np.exp(np.clip(source @ weight + bias, -50, 50))
-    return odds * len(source) / len(target)
+    return parameters.detach()[:-1].numpy(), float(parameters.detach()[-1])
 
 
 def effective_samples(weights: Array) -> float:
