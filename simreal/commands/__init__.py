@@ -6,6 +6,7 @@ from simreal.commands.common import Common
 from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
 from simreal.commands.record import Record
+from simreal.commands.select import Select
 from simreal.commands.show import Doctor, Report
 from simreal.commands.study import Study
 from simreal.commands.train import Import, Pretrain, Run
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "record": Record,
     "adapt": Adapt,
     "evaluate": Evaluate,
+    "select": Select,
     "check": Check,
     "study": Study,
     "export": Export,
