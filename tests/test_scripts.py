@@ -6,12 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
+
 import envs
+from simreal.check.candidates import ZERO_SHOT
+from simreal.study import Source, cell
 from simreal.study.table import write_table
+from simreal.targets import parse_target
 
 ROOT = Path(__file__).parent.parent
+SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
 
 
 def run(script: str, json_path: Path, *arguments: str) -> dict:
@@ -96,6 +103,32 @@ def test_transfer_matrix(smoke_run: Path, tmp_path: Path) -> None:
         "screen": {"cells": 4, "computed": 4, "refused": 0},
         "confirm": {"cells": 5, "computed": 5, "refused": 0},
     }
+
+
+def test_transferability(smoke_run: Path, tmp_path: Path) -> None:
+    """On a table whose successes are made up; sources are one and the same, so that nothing can be lost."""
+    other, table, domains = tmp_path / "other", tmp_path / "t.parquet", ("blur@1", "glare@1", "hue-shift@1")
+    shutil.copytree(smoke_run, other)
+    source = Source.of_run(smoke_run)
+    rows = [
+        cell(parse_target(name, source.env_id), candidate, 900, 0, demos=2).row(source)
+        | {"success_rate": rate}
+        for candidate, rate in ((ZERO_SHOT, 0.2), ("finetune", 0.5))
+        for name in domains
+    ]
+    write_table(
+        table, [*rows, rows[0] | {"key": "of another source", "success_rate": 1.0, "domain": "low-light"}]
+    )
+    arguments = ["--run", str(smoke_run), str(other), "--table", str(table), "--out", str(tmp_path / "o")]
+    sizes = ["--demos", "2", "--rollouts", "1", "--seeds", "1", "--episodes", "1", "--updates", "2"]
+    how = ["--tuning-updates", "2", "--targets", *domains[:2]]
+    found = run("transferability.py", tmp_path / "r.json", *arguments, *sizes, *how)
+    jsonschema.validate(found, SCHEMA)
+    assert {item["domains"] for item in found["transferability"]["agreements"]} == {3}
+    assert {item["worth"] for item in found["transferability"]["agreements"]} == {"worth nothing shown"}
+    assert set(found["transferability"]["scores"]) == set(domains)
+    lost = found["transferability"]["regret"]
+    assert lost["always other"]["value"] == lost["least held-out error"]["value"]
 
 
 def test_large_dataset(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from simreal.check.bootstrap import times_drawn
 from simreal.check.statistics import holm
+from simreal.errors import SimrealError
 
 Array = NDArray[np.float64]
 Worth = Literal["worth something", "ranks backwards", "worth nothing shown"]
@@ -78,7 +79,12 @@ def judge(
         gains: (D,) what was realised.
         static: (D,) the ranking that looks at nothing; more of it promises more.
         gain: What the gain is called.
+
+    Raises:
+        SimrealError: for a single domain: it has no order.
     """
+    if len(gains) < 2:
+        raise SimrealError(f"{gain}: {len(gains)} domain: an order takes at least two")
     realised, blind = np.asarray(gains, float), np.asarray(static, float)
     raw = [_p_value(np.asarray(values, float), realised) for values in scores.values()]
     found = zip(scores.items(), holm(raw), strict=True)

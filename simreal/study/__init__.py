@@ -5,9 +5,10 @@ or grown, computes what is missing and nothing twice.
 """
 
 from simreal.study.cells import Cell, Source, cell, settings_of
-from simreal.study.computing import Computed, compute, keeping, tune_target_only
+from simreal.study.computing import Computed, compute, keeping, shared_of, tune_target_only
 from simreal.study.table import Table
 
 __all__ = [
-    "Cell", "Computed", "Source", "Table", "cell", "compute", "keeping", "settings_of", "tune_target_only",
+    "Cell", "Computed", "Source", "Table", "cell", "compute", "keeping", "settings_of", "shared_of",
+    "tune_target_only",
 ]  # fmt: skip

@@ -32,13 +32,17 @@ class Source:
     sha256: str
 
     @classmethod
-    def of_run(cls, folder: Path) -> "Source":
+    def of_run(cls, folder: Path, expert: Path | None = None) -> "Source":
         """Read a run folder of `pretrain`.
+
+        Args:
+            folder: The run.
+            expert: A run whose teacher demonstrates instead, so that several sources get the same.
 
         Raises:
             SimrealError: if it lacks a bundle.
         """
-        bundle, teacher = load_bundle(folder / "policy"), load_bundle(folder / "teacher")
+        bundle, teacher = load_bundle(folder / "policy"), load_bundle((expert or folder) / "teacher")
         both = hashlib.sha256((bundle.weights_sha256 + teacher.weights_sha256).encode()).hexdigest()
         return cls(
             folder.resolve().name,

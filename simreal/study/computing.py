@@ -88,7 +88,7 @@ def tune_target_only(
     source: Source, target: Target, demos: int, run_seed: int, most_updates: int
 ) -> target_only.Tuned:
     """Settle the learning rate and the length of target-only for a budget, on a tuning seed."""
-    shared = _shared(source, cell(target, TARGET_ONLY, run_seed, 0, demos=demos), most_updates)
+    shared = shared_of(source, cell(target, TARGET_ONLY, run_seed, 0, demos=demos), most_updates)
     trials = [workers.submit(converge, shared, rate, 0) for rate in target_only.LEARNING_RATES]
     return target_only.choose([trial.result() for trial in trials])
 
@@ -104,7 +104,7 @@ def _submit_some(
         tuned = _NO_TUNING
         if following.learning_rate is not None:
             tuned = target_only.Tuned(following.learning_rate, following.updates, 0.0)
-        shared = _shared(source, following)
+        shared = shared_of(source, following)
         job = (source.sha256, shared, following.candidate, following.seed, tuned)
         running[workers.submit(_run, *job)] = following
 
@@ -136,7 +136,8 @@ def keeping(*key: Hashable) -> Once:
     return once
 
 
-def _shared(source: Source, each: Cell, most_updates: int = 0) -> Shared:
+def shared_of(source: Source, each: Cell, most_updates: int = 0) -> Shared:
+    """Return what a cell's job needs, fit to be sent to a worker."""
     policies: tuple[Packed, Packed] = (pack(source.policy), pack(source.teacher))
     sizes = (each.demos, each.episodes, each.updates, most_updates, each.run_seed, each.frames)
     return Shared(each.target, *policies, source.data, source.domain, *sizes, source.gripper, each.steps)

@@ -36,6 +36,10 @@ class Table:
     def __getitem__(self, key: str) -> dict[str, Any]:
         return self._rows[key]
 
+    def every(self) -> list[dict[str, Any]]:
+        """Return all rows."""
+        return list(self._rows.values())
+
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
         self._rows[row["key"]] = row

@@ -6,6 +6,7 @@ from scipy import stats
 
 from simreal.check.bootstrap import draws
 from simreal.check.rank_agreement import judge, kendall_tau
+from simreal.errors import SimrealError
 
 VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12)
 
@@ -68,6 +69,11 @@ def test_many_scores_are_held_to_more() -> None:
     assert alone.worth == "worth something"
     assert beside.p_value > alone.p_value
     assert beside.worth == "worth nothing shown"
+
+
+def test_one_domain_has_no_order() -> None:
+    with pytest.raises(SimrealError, match="at least two"):
+        judge({"knows": [1.0]}, [1.0], [1.0], "gain")
 
 
 def test_four_domains_show_nothing() -> None:
