@@ -23,7 +23,7 @@ from simreal.check.scores import Scores, score
 from simreal.check.source_selection import best_fixed, regret, select
 from simreal.check.target_only import Tuned
 from simreal.check.transfer_metrics import Estimate
-from simreal.check.trials import METHOD, Trials, run_trials
+from simreal.check.trials import FOLDS, METHOD, Trials, run_trials
 from simreal.data.source import SourceData
 from simreal.errors import SimrealError
 from simreal.evaluate import episode_seeds, pack, run_episodes
@@ -67,6 +67,8 @@ class Options:
     updates: int = UPDATES
     tuning_updates: int = 1200
     """Most updates of target-only."""
+    folds: int = FOLDS
+    """Parts of the demonstrations that are held out by turns."""
     out: Path = Path("runs/transferability")
     """Where results are kept."""
     json: Path | None = None
@@ -79,7 +81,7 @@ def main(options: Options) -> None:
     workers.set_threads(1)
     first = options.run[0]
     sources = [Source.of_run(path, first) for path in options.run]
-    rows = tables.rows_of(options.table, sources[0], options.run_seed)
+    rows = tables.rows_of(options.table, sources[0], options.run_seed, options.demos)
     labels = {f"{row['domain']}@{row['severity']}": row["family"] for row in rows}
     kept = [_kept(source, options) for source in sources]
     seeds = sorted({row["seed"] for row in rows})
@@ -97,7 +99,7 @@ def main(options: Options) -> None:
 
 
 def _kept(source: Source, options: Options) -> Finished:
-    settings = [source.sha256, options.demos, options.rollouts, options.updates, options.tuning_updates]
+    settings = [source.sha256, options.demos, options.rollouts]
     return Finished(options.out / f"{source.name}.json", settings, resume=True)
 
 
@@ -190,11 +192,12 @@ def _realised(
     sources: list[Source], kept: Finished, targets: list[Target], options: Options
 ) -> tuple[Any, Any]:
     """Return success after adapting from each source (S, T), and of target-only (T,): means over seeds."""
-    if kept.get("tuned") is None:
+    most = options.tuning_updates
+    if kept.get(f"tuned in {most}") is None:
         workshop = parse_target("workshop@3", sources[0].env_id)
-        most = options.tuning_updates
-        kept.keep("tuned", tune_target_only(sources[0], workshop, options.demos, SELECTION_RUN, most))
-    tuned = Tuned(**kept.get("tuned"))
+        tuned = tune_target_only(sources[0], workshop, options.demos, SELECTION_RUN, most)
+        kept.keep(f"tuned in {most}", tuned)
+    tuned = Tuned(**kept.get(f"tuned in {most}"))
     table = Table(options.out / "cells.parquet")
     rates = []
     for source, name in [*((source, METHOD) for source in sources), (sources[0], TARGET_ONLY)]:
@@ -220,12 +223,13 @@ def _realised(
 
 def _trials(sources: list[Source], kept: Finished, target: Target, options: Options) -> Trials:
     """Return the held-out trials of all sources on the demonstrations of seed 0."""
-    key = f"trials/{target.label}/" + "/".join(source.sha256 for source in sources)
+    sizes = (options.updates, options.tuning_updates, SELECTION_RUN, options.folds)
+    key = "/".join(["trials", target.label, *map(str, sizes), *(source.sha256 for source in sources)])
     if kept.get(key) is None:
         each = cell(target, METHOD, SELECTION_RUN, 0, demos=options.demos)
         data = demonstrations(shared_of(sources[0], each), 0, Purpose.DEMONSTRATION)
         packed = [pack(source.policy) for source in sources]
-        found = run_trials(packed, data, options.updates, options.tuning_updates, SELECTION_RUN)
+        found = run_trials(packed, data, *sizes)
         plain = {name: np.array(value).tolist() for name, value in dataclasses.asdict(found).items()}
         kept.keep(key, plain)
     stored = kept.get(key)

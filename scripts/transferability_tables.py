@@ -26,8 +26,8 @@ FAMILIES = ("appearance", "sensing", "dynamics", "combined")
 _NAMED = ("demos", "frames", "steps", "run_seed", "seed", "updates", "episodes", "learning_rate")
 
 
-def rows_of(path: Path, source: Source, run_seed: int) -> Rows:
-    """Return the rows of a table that are cells of this source with this run of seeds.
+def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
+    """Return the rows of a table that are cells of this source, with these seeds and demonstrations.
 
     Raises:
         SimrealError: if there are none.
@@ -38,10 +38,11 @@ def rows_of(path: Path, source: Source, run_seed: int) -> Rows:
     for row in Table(path).every():
         target = parse_target(f"{row['domain']}@{row['severity']}", source.env_id)
         each = Cell(target, row["candidate"], **{name: row[name] for name in _NAMED})
-        if row["run_seed"] == run_seed and each.key(source) == row["key"]:
+        if row["run_seed"] == run_seed and row["demos"] in (0, demos) and each.key(source) == row["key"]:
             found.append(row)
     if not found:
-        raise SimrealError(f"{path}: no cell of the source {source.name} with run seed {run_seed}")
+        what = f"run seed {run_seed} and {demos} demonstrations"
+        raise SimrealError(f"{path}: no cell of the source {source.name} with {what}")
     return found
 
 
@@ -105,23 +106,31 @@ def scored(scores: ByDomain) -> list[str]:
 
 
 def judged(found: Sequence[Agreement], seeds: int) -> list[str]:
-    """Return tau by score and gain with what it is worth, and a plain sentence on each gain."""
-    lines = ["| gain | score | tau | p | better than static by | worth |", "|---" * 6 + "|"]
-    for item in found:
-        over = f"{item.over_static:+.2f} ({item.over_static_low:+.2f} to {item.over_static_high:+.2f})"
-        blind = item.score == STATIC
-        lines.append(
-            f"| {item.gain} | {item.score} | {item.tau:+.2f} ({item.ci_low:+.2f} to {item.ci_high:+.2f}) | "
-            f"{item.p_value:.2g} | {'' if blind else over} | {'' if blind else item.worth} |"
-        )
-    for gain in dict.fromkeys(item.gain for item in found):
-        of_gain = [item for item in found if item.gain == gain and item.score != STATIC]
+    """Return tau by score and gain, what is worth anything marked, and a plain sentence on each gain."""
+    gains, names = (list(dict.fromkeys(getattr(item, key) for item in found)) for key in ("gain", "score"))
+    by_place = {(item.score, item.gain): item for item in found}
+    lines = ["| score | " + " | ".join(gains) + " |", "|---" * (1 + len(gains)) + "|"]
+    lines += [
+        f"| {name} | " + " | ".join(_tau(by_place[name, gain]) for gain in gains) + " |" for name in names
+    ]
+    for gain in gains:
         parts = []
-        for worth, verb in (("worth something", "worth something"), ("ranks backwards", "ranking backwards")):
-            names = [item.score for item in of_gain if item.worth == worth]
-            parts.append(f"{verb}: {', '.join(names) or 'none'}")
-        lines.append(f"{gain}, {of_gain[0].domains} domains, {seeds} seeds each: " + "; ".join(parts))
+        for worth, words in (
+            ("worth something", "worth something"),
+            ("ranks backwards", "ranking backwards"),
+        ):
+            shown = [name for name in names if name != STATIC and by_place[name, gain].worth == worth]
+            parts.append(f"{words}: {', '.join(shown) or 'none'}")
+        domains = by_place[names[0], gain].domains
+        lines.append(f"{gain}, {domains} domains, {seeds} seeds each: " + "; ".join(parts))
     return lines
+
+
+def _tau(item: Agreement) -> str:
+    text = f"{item.tau:+.2f} ({item.ci_low:+.2f} to {item.ci_high:+.2f})"
+    if item.score == STATIC or item.worth == "worth nothing shown":
+        return text
+    return f"**{text}** {'worth' if item.worth == 'worth something' else 'backwards'}"
 
 
 def picked(scores: Sequence[Scores], trials: Trials) -> dict[str, int]:

@@ -39,9 +39,14 @@ class Trials:
 
 
 def run_trials(
-    sources: Sequence[Packed], data: TargetData, updates: int, most_updates: int, seed: int
+    sources: Sequence[Packed],
+    data: TargetData,
+    updates: int,
+    most_updates: int,
+    seed: int,
+    folds: int = FOLDS,
 ) -> Trials:
-    """Adapt every source, and train from nothing, on four fifths of the demonstrations by turns.
+    """Adapt every source, and train from nothing, on all parts of the demonstrations but one, by turns.
 
     Args:
         sources: Policies; target-only has the first one's architecture.
@@ -50,6 +55,7 @@ def run_trials(
         most_updates: Of target-only, whose rate and length are tuned on all the demonstrations as in a
             check, which favours it, if anything.
         seed: Of the trainings.
+        folds: Parts; each takes a training of every source, and one from nothing.
 
     Raises:
         SimrealError: for a single demonstration.
@@ -57,10 +63,10 @@ def run_trials(
     if data.demonstrations < 2:
         raise SimrealError("one demonstration: some are held out from training, so give two or more")
     data = _in_memory(data.only(np.arange(MOST_DEMOS)))
-    folds = episode_folds(data.episode, min(FOLDS, data.demonstrations))
+    fold = episode_folds(data.episode, min(folds, data.demonstrations))
     parts = [
-        (data.chosen(np.flatnonzero(folds != fold)), data.chosen(np.flatnonzero(folds == fold)))
-        for fold in range(int(folds.max()) + 1)
+        (data.chosen(np.flatnonzero(fold != index)), data.chosen(np.flatnonzero(fold == index)))
+        for index in range(int(fold.max()) + 1)
     ]
     training_seed = seed_for(Purpose.TRAINING, seed)
     tuned = _tune(sources[0][0], data, most_updates, seed)
