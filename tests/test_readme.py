@@ -23,6 +23,7 @@ SMALL = {
     "adapt": ["--preset", "smoke"],
     "deploy": ["--pacing", "lock-step", "--episodes", "1"],
     "check": ["--preset", "smoke", "--target", "blur@1"],
+    "select": ["--preset", "smoke"],
 }
 
 

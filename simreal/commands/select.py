@@ -45,6 +45,8 @@ class Select(Common):
             raise SimrealError(f"--sources {twice[0]}: given twice; name different ones")
         dataset, sizes = LeRobotDataset(self.demos), PRESETS[self.preset]
         bundles = {path: load_bundle(_bundle(path)) for path in self.sources}
+        for path, bundle in bundles.items():
+            self._check_unseen(path, bundle)
         given = {path: _demonstrations(bundle, dataset) for path, bundle in bundles.items()}
         scores = {str(path): self._score(path, bundles[path], data) for path, data in given.items()}
         packed = [pack(bundle.policy) for bundle in bundles.values()]
@@ -53,6 +55,15 @@ class Select(Common):
         selection = select_source(scores, trials)
         _show(selection)
         return {"selection": selection}
+
+    def _check_unseen(self, path: Path, bundle: PolicyBundle) -> None:
+        """Refuse a policy that has learned from these demonstrations: none could be held out from it."""
+        places = str(bundle.manifest.extra.get("target", "")).split(" and ")
+        if self.demos.resolve() in {Path(place).resolve() for place in places if place}:
+            raise SimrealError(
+                f"--sources {path}: adapted to {self.demos}, which is to judge it: take demonstrations that "
+                "it has not seen, or the source that it was adapted from"
+            )
 
     def _score(self, path: Path, bundle: PolicyBundle, data: TargetData) -> Scores:
         access = open_source(path, bundle) if (path / "source").is_dir() else None

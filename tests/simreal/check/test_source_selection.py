@@ -162,3 +162,14 @@ def test_select_refuses_in_one_line(
     named = [source.format(run=smoke_run) for source in sources]
     assert main(["select", "--sources", *named, "--demos", str(demos), "--out", str(tmp_path / "x")]) == 2
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_select_refuses_a_source_that_has_seen_the_demonstrations(
+    smoke_run: Path, demos: Path, tmp_path: Path, capsys
+) -> None:
+    bundle, how = str(smoke_run / "policy"), ["--method", "head-only", "--preset", "smoke", "--quiet"]
+    adapted = ["adapt", "--policy", bundle, "--demos", str(demos), *how, "--out", str(tmp_path / "a")]
+    assert main(adapted) == 0
+    sources = ["--sources", bundle, str(tmp_path / "a" / "policy")]
+    assert main(["select", *sources, "--demos", str(demos), "--out", str(tmp_path / "x")]) == 2
+    assert "which is to judge it" in capsys.readouterr().err.strip().splitlines()[-1]
