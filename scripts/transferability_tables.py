@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
-from simreal.check.rank_agreement import Agreement
+from simreal.check.rank_agreement import Agreement, least_tau
 from simreal.check.scores import PROMISE, Scores
 from simreal.check.transfer_metrics import Estimate
 from simreal.check.trials import Trials
@@ -123,6 +123,10 @@ def judged(found: Sequence[Agreement], seeds: int) -> list[str]:
             parts.append(f"{words}: {', '.join(shown) or 'none'}")
         domains = by_place[names[0], gain].domains
         lines.append(f"{gain}, {domains} domains, {seeds} seeds each: " + "; ".join(parts))
+    least = least_tau(domains, len(set(names) - {STATIC}))
+    lines.append(
+        "so few domains can show nothing" if least is None else f"no tau below {least:.2f} could be shown"
+    )
     return lines
 
 

@@ -91,6 +91,26 @@ def judge(
     return [_agreement(name, np.asarray(v, float), realised, blind, p, gain) for (name, v), p in found]
 
 
+def least_tau(domains: int, scores: int) -> float | None:
+    """Return the smallest tau without ties that can have an adjusted p of 0.05; None if not even 1 can."""
+    pairs = domains * (domains - 1) // 2
+    for inversions in range((pairs - 1) // 2, -1, -1):
+        order = _inverted(domains, inversions)
+        if scores * float(stats.kendalltau(range(domains), order).pvalue) <= 0.05:
+            return 1 - 2 * inversions / pairs
+    return None
+
+
+def _inverted(count: int, inversions: int) -> list[int]:
+    """Return an order of `count` numbers with this many pairs the wrong way round."""
+    order: list[int] = []
+    for number in range(count):
+        passed = min(number, inversions)
+        order.insert(number - passed, number)
+        inversions -= passed
+    return order
+
+
 def _agreement(name: str, values: Array, gains: Array, static: Array, p_value: float, gain: str) -> Agreement:
     drawn = times_drawn(len(gains))
     tau, blind = kendall_tau(values, gains), kendall_tau(static, gains)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from simreal.check.bootstrap import draws
-from simreal.check.rank_agreement import judge, kendall_tau
+from simreal.check.rank_agreement import judge, kendall_tau, least_tau
 from simreal.errors import SimrealError
 
 VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12)
@@ -79,3 +79,11 @@ def test_one_domain_has_no_order() -> None:
 def test_four_domains_show_nothing() -> None:
     (found,) = judge({"knows": GAINS[:4]}, GAINS[:4], BLIND[:4], "gain")
     assert (found.tau, found.worth) == (1, "worth nothing shown")
+
+
+def test_what_so_few_domains_can_show() -> None:
+    least = least_tau(8, 6)
+    assert least == pytest.approx(22 / 28)  # p = 0.0055, 0.0333 after Holm; of 20/28 it would be 0.085
+    assert least_tau(8, 1) == pytest.approx(16 / 28)
+    assert least_tau(30, 6) < least
+    assert least_tau(4, 1) is None
