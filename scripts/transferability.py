@@ -81,6 +81,8 @@ def main(options: Options) -> None:
     workers.set_threads(1)
     first = options.run[0]
     sources = [Source.of_run(path, first) for path in options.run]
+    if len({source.name for source in sources}) < len(sources):
+        raise SimrealError("--run: two runs have folders of one name, and results go by it")
     rows = tables.rows_of(options.table, sources[0], options.run_seed, options.demos)
     labels = {f"{row['domain']}@{row['severity']}": row["family"] for row in rows}
     kept = [_kept(source, options) for source in sources]

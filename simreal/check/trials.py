@@ -63,11 +63,7 @@ def run_trials(
     if data.demonstrations < 2:
         raise SimrealError("one demonstration: some are held out from training, so give two or more")
     data = _in_memory(data.only(np.arange(MOST_DEMOS)))
-    fold = episode_folds(data.episode, min(folds, data.demonstrations))
-    parts = [
-        (data.chosen(np.flatnonzero(fold != index)), data.chosen(np.flatnonzero(fold == index)))
-        for index in range(int(fold.max()) + 1)
-    ]
+    parts = _parted(data, min(folds, data.demonstrations))
     training_seed = seed_for(Purpose.TRAINING, seed)
     tuned = _tune(sources[0][0], data, most_updates, seed)
     jobs = [
@@ -79,6 +75,15 @@ def run_trials(
         *found, nothing = [_gathered(futures, advance) for futures in jobs]
     chance = _joined(_by_demonstration(held, _mean_error(fitted, held)) for fitted, held in parts)
     return Trials(found, nothing, chance)
+
+
+def _parted(data: TargetData, folds: int) -> list[tuple[TargetData, TargetData]]:
+    """Return for every fold what is fitted, and what is held out."""
+    fold = episode_folds(data.episode, folds)
+    return [
+        (data.chosen(np.flatnonzero(fold != index)), data.chosen(np.flatnonzero(fold == index)))
+        for index in range(folds)
+    ]
 
 
 def _tune(config: PolicyConfig, data: TargetData, most: int, seed: int) -> target_only.Tuned:
