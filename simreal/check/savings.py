@@ -2,6 +2,8 @@
 
 Whether the source's cost counts is a choice of the reader's (Taylor & Stone 2009, JMLR 10:1633:
 total time and target-task time scenarios); both are given. A source pays if it serves enough targets.
+Only what reaches the threshold saves anything: a policy that learns nothing is cheap. A run that is above it
+with the smallest budget is taken to cost what that budget does.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simreal.check.bootstrap import draws
-from simreal.check.transfer_metrics import checked, ends, time_to_threshold
+from simreal.check.transfer_metrics import Curve, ends, shared_budgets, time_to_threshold
 
 Array = NDArray[np.float64]
 
@@ -37,49 +39,53 @@ class Savings:
     """What is saved on the target alone, and when the source is paid for too."""
 
     target_only_counts: Saved
-    source_counts: Saved
-    targets_to_pay: float
+    source_counts: Saved | None
+    """None where nobody knows what the source cost."""
+    targets_to_pay: float | None
     """Targets after which the source has paid for itself, at the median saving that is certain; infinite
     if that is not positive."""
 
 
 def savings(
-    budgets: ArrayLike,
-    method: ArrayLike,
-    baseline: ArrayLike,
+    method: Curve,
+    baseline: Curve,
     threshold: float,
     costs: tuple[ArrayLike, ArrayLike],
-    source_cost: float,
+    source_cost: float | None,
 ) -> Savings:
     """Return what a method saves against target-only until a threshold of success.
 
     Args:
-        budgets: Of the target (K,), ascending.
-        method: Success (S, K) of the method.
-        baseline: Success (S, K) of target-only; row i is the same seed.
+        method: Success of the method.
+        baseline: Success of target-only; row i is the same seed.
         threshold: Of success.
-        costs: What the method and target-only cost up to each budget, (K,) each, in seconds or steps.
-        source_cost: What pretraining cost, in the same unit.
+        costs: What each costs with each of its budgets, (K,) or (S, K), in seconds or steps.
+        source_cost: What pretraining cost, in the same unit; None if unknown.
 
     Raises:
         ValueError: for shapes that do not fit, or a cost that falls as the budget grows.
     """
-    at, ours, theirs = checked(budgets, method, baseline)
-    spent = [_cost(at, curve, threshold, cost) for curve, cost in zip((ours, theirs), costs, strict=True)]
-    (least, most), (base_least, base_most) = spent
+    shared_budgets(method, baseline)  # as many seeds
+    (least, most), (base_least, base_most) = (
+        _cost(curve, threshold, cost) for curve, cost in zip((method, baseline), costs, strict=True)
+    )
     low, high = base_least - most, base_most - least
     alone = _summary(low, high)
+    if source_cost is None:
+        return Savings(alone, None, None)
     pays = source_cost / alone.at_least if alone.at_least > 0 else float("inf")
     return Savings(alone, _summary(low - source_cost, high - source_cost), pays)
 
 
-def _cost(budgets: Array, success: Array, threshold: float, cost: ArrayLike) -> tuple[Array, Array]:
+def _cost(curve: Curve, threshold: float, cost: ArrayLike) -> tuple[Array, Array]:
     """Return the least and the most (S,) that reaching the threshold costs: unequal where censored."""
     spent = np.asarray(cost, dtype=float)
-    if spent.shape != budgets.shape or not np.all(np.diff(spent) >= 0):
+    if spent.shape not in (curve.budgets.shape, curve.success.shape) or not np.all(np.diff(spent) >= 0):
         raise ValueError(f"costs {spent.tolist()}: one for each budget, and none less than the one before")
-    times = time_to_threshold(budgets, success, threshold)
-    known = np.interp(np.minimum(times, budgets[-1]), budgets, spent)
+    times = time_to_threshold(curve, threshold)
+    at = np.minimum(times, curve.budgets[-1])
+    rows = np.broadcast_to(spent, curve.success.shape)
+    known = np.array([np.interp(time, curve.budgets, row) for time, row in zip(at, rows, strict=True)])
     return known, np.where(np.isinf(times), np.inf, known)
 
 

@@ -1,9 +1,10 @@
 """What transfer gains along the target budget: learning curves of a method and of target-only, compared.
 
 The metrics of Taylor & Stone 2009 (JMLR 10:1633): jumpstart, asymptotic performance, total
-reward (here the area under the curve), transfer ratio, time to threshold. A curve is success at
-`budgets` (K,) of the target, such as demonstrations or rewarded steps, for each of S training seeds; row i
-of both curves is the same seed. Intervals are at 95%, by bootstrap over seeds, the unit of all this.
+reward (here the area under the curve), transfer ratio, time to threshold. Two curves may have budgets of
+their own: a method is looked at with 1 to 30 demonstrations where target-only takes 10 to 300. They are then
+compared along what both cover, but for the time to threshold, which each has by itself. Row i of both is the
+same seed. Intervals are at 95%, by bootstrap over seeds, the unit of all this.
 The threshold is set before anything is run: one chosen on the curves flatters.
 """
 
@@ -15,6 +16,38 @@ from numpy.typing import ArrayLike, NDArray
 from simreal.check.bootstrap import bca_interval, draws
 
 Array = NDArray[np.float64]
+THRESHOLD = 0.75  # of success, unless another is set beforehand
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Success over the target budget, for each training seed."""
+
+    budgets: Array
+    """(K,) of the target, ascending, such as demonstrations or rewarded steps."""
+    success: Array
+    """(S, K)."""
+
+    @classmethod
+    def of(cls, budgets: ArrayLike, success: ArrayLike) -> "Curve":
+        """Return a curve.
+
+        Raises:
+            ValueError: for shapes that do not fit, fewer than two seeds, budgets that do not ascend, or values
+                that are not finite.
+        """
+        at, found = np.asarray(budgets, dtype=float), np.asarray(success, dtype=float)
+        if at.ndim != 1 or not len(at) or not np.all(np.diff(at) > 0):
+            raise ValueError(f"budgets {at.tolist()}: at least one is needed, and they must be ascending")
+        if found.ndim != 2 or found.shape[1] != len(at) or len(found) < 2:
+            raise ValueError(f"a curve of shape {found.shape}: (seeds, {len(at)}) is needed, seeds at least 2")
+        if not np.isfinite(found).all():
+            raise ValueError("a curve has values that are not finite")
+        return cls(at, found)
+
+    def on(self, budgets: Array) -> Array:
+        """Return success (S, B) at `budgets` (B,) within the curve's own, changing evenly between two."""
+        return np.stack([np.interp(budgets, self.budgets, row) for row in self.success])
 
 
 @dataclass(frozen=True)
@@ -37,12 +70,14 @@ class Reached:
     """Percentile bootstrap interval; its high end is infinite where too few reach it."""
     censored: int
     """Seeds that do not reach the threshold within the budget."""
+    at_once: int
+    """Seeds that have it at the smallest budget already: their time is at most that, and counted as that."""
     seeds: int
 
 
 @dataclass(frozen=True)
 class TransferMetrics:
-    """A method beside target-only."""
+    """A method beside target-only; estimates are NaN where the budgets of both have no stretch in common."""
 
     jumpstart: Estimate
     asymptote: Estimate
@@ -53,29 +88,46 @@ class TransferMetrics:
     baseline_reached: Reached
 
 
-def compare_curves(
-    budgets: ArrayLike, method: ArrayLike, baseline: ArrayLike, threshold: float
-) -> TransferMetrics:
+def compare_curves(method: Curve, baseline: Curve, threshold: float = THRESHOLD) -> TransferMetrics:
     """Return every metric of a method against target-only.
 
     Args:
-        budgets: Of the target (K,), ascending, at least two.
-        method: Success (S, K) of the method, at least two seeds.
-        baseline: Success (S, K) of target-only.
+        method: Of the method.
+        baseline: Of target-only; row i is the same seed.
         threshold: Of success, for time to threshold.
 
     Raises:
-        ValueError: for shapes that do not fit, budgets that do not ascend, or values that are not finite.
+        ValueError: for unequal numbers of seeds.
     """
-    at, ours, theirs = checked(budgets, method, baseline)
+    at = shared_budgets(method, baseline)
+    both = tuple(reached(time_to_threshold(each, threshold), each) for each in (method, baseline))
+    if len(at) < 2:
+        unknown = Estimate(np.nan, np.nan, np.nan)
+        return TransferMetrics(unknown, unknown, unknown, unknown, *both)
+    ours, theirs = method.on(at), baseline.on(at)
+    areas = area(at, ours), area(at, theirs)
     return TransferMetrics(
         _mean(jumpstart(ours, theirs)),
         _mean(asymptote(ours, theirs)),
-        _mean(area(at, ours) - area(at, theirs)),
-        transfer_ratio(area(at, ours), area(at, theirs)),
-        reached(time_to_threshold(at, ours, threshold)),
-        reached(time_to_threshold(at, theirs, threshold)),
+        _mean(areas[0] - areas[1]),
+        transfer_ratio(*areas),
+        *both,
     )
+
+
+def shared_budgets(first: Curve, second: Curve) -> Array:
+    """Return the budgets (B,) of either curve that lie within both.
+
+    Raises:
+        ValueError: for unequal numbers of seeds.
+    """
+    if len(first.success) != len(second.success):
+        raise ValueError(
+            f"curves of shapes {first.success.shape} and {second.success.shape}: row i of both is one seed"
+        )
+    at = np.union1d(first.budgets, second.budgets)
+    low = max(first.budgets[0], second.budgets[0])
+    return np.asarray(at[(at >= low) & (at <= min(first.budgets[-1], second.budgets[-1]))])
 
 
 def jumpstart(method: Array, baseline: Array) -> Array:
@@ -112,12 +164,13 @@ def transfer_ratio(method: Array, baseline: Array) -> Estimate:
     return Estimate(float(value), *ends(found))
 
 
-def time_to_threshold(budgets: Array, success: Array, threshold: float) -> Array:
-    """Return the budget (S,) at which curves (S, K) first reach a threshold; infinite where they do not.
+def time_to_threshold(curve: Curve, threshold: float) -> Array:
+    """Return the budget (S,) at which a curve first reaches a threshold; infinite where it does not.
 
     Between two budgets success is taken to change evenly. A run that is infinite is censored: its time is
     known to lie above the largest budget, and nothing else.
     """
+    budgets, success = curve.budgets, curve.success
     above = success >= threshold
     index = np.where(above.any(axis=1), above.argmax(axis=1), -1)
     found = np.full(len(success), np.inf)
@@ -130,11 +183,11 @@ def time_to_threshold(budgets: Array, success: Array, threshold: float) -> Array
     return found
 
 
-def reached(times: Array) -> Reached:
-    """Summarize times to threshold (S,), infinite where censored."""
+def reached(times: Array, curve: Curve) -> Reached:
+    """Summarize the times to threshold (S,) of a curve, infinite where censored."""
     found = np.median(times[draws(len(times))], axis=1)
-    censored = int(np.isinf(times).sum())
-    return Reached(float(np.median(times)), *ends(found), censored, len(times))
+    censored, at_once = int(np.isinf(times).sum()), int((times <= curve.budgets[0]).sum())
+    return Reached(float(np.median(times)), *ends(found), censored, at_once, len(times))
 
 
 def _mean(values: Array) -> Estimate:
@@ -147,21 +200,3 @@ def ends(found: Array, confidence: float = 0.95) -> tuple[float, float]:
     ordered = np.sort(found)
     outside = int((1 - confidence) / 2 * len(ordered))
     return float(ordered[outside]), float(ordered[-1 - outside])
-
-
-def checked(budgets: ArrayLike, *curves: ArrayLike) -> tuple[Array, ...]:
-    """Return budgets (K,) and curves (S, K) as arrays.
-
-    Raises:
-        ValueError: for shapes that do not fit, budgets that do not ascend, or values that are not finite.
-    """
-    at = np.asarray(budgets, dtype=float)
-    if at.ndim != 1 or len(at) < 2 or not np.all(np.diff(at) > 0):
-        raise ValueError(f"budgets {at.tolist()}: at least two, ascending, are needed")
-    found = [np.asarray(curve, dtype=float) for curve in curves]
-    for curve in found:
-        if curve.shape != (len(found[0]), len(at)) or len(curve) < 2:
-            raise ValueError(f"a curve of shape {curve.shape}: (seeds, {len(at)}) is needed, seeds alike")
-        if not np.isfinite(curve).all():
-            raise ValueError("a curve has values that are not finite")
-    return at, *found
