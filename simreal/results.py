@@ -1,6 +1,7 @@
 """`result.json`: what every command leaves behind for programs; schemas are kept in `schemas/`."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,13 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def finite(value: Any) -> Any:
+    """Turn a value into what JSON has; a number that is infinite or NaN on purpose becomes null."""
+    plain = to_plain(value)
+    if isinstance(plain, dict):
+        return {name: finite(item) for name, item in plain.items()}
+    if isinstance(plain, list):
+        return [finite(item) for item in plain]
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain

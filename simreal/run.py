@@ -14,6 +14,7 @@ from simreal.evaluate import evaluate
 from simreal.presets import PRESETS, Preset, Sizes
 from simreal.pretrain import PretrainConfig, PretrainResult
 from simreal.pretrain import run as pretrain
+from simreal.pretrain.cost import source_cost
 from simreal.progress import say
 from simreal.report import build as build_report
 from simreal.results import EvaluationRow, write_result
@@ -123,6 +124,7 @@ def _check_request(
         updates=sizes.updates,
         most_updates=sizes.tuning_updates,
         seed=seed,
+        source_cost=source_cost(out),
     )
 
 

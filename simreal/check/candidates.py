@@ -1,6 +1,8 @@
 """Candidates of a check: what each trains on, and how well it then does."""
 
-from collections.abc import Sequence
+import functools
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.rollout import EpisodeSummary
 from simreal.seeds import Purpose, seed_for
 from simreal.targets import Target
-from simreal.transfer import Problem, RewardedSteps, SourceAccess, method
+from simreal.transfer import METHODS, Problem, RewardedSteps, SourceAccess, method
 from simreal.transfer.base import Once, each_time
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
@@ -53,8 +55,10 @@ class Trained:
 
     policy: Packed
     frames_used: int
-    """Of the demonstrations."""
+    """Of the demonstrations, if it learned from any."""
     episodes: list[EpisodeSummary]
+    seconds: float
+    """Of training alone, wall clock; what `once` kept from an earlier target is not in it again."""
 
     @property
     def success_rate(self) -> float:
@@ -75,22 +79,28 @@ def train_and_run(
         once: Keeps what a method makes without looking at the target, for the next target.
     """
     data = demonstrations(shared, seed, Purpose.DEMONSTRATION) if shared.demos else None
+    used = len(data) if data is not None and "demonstrations" in needs_of(name) else 0
     name, copy = copy_of(name)
     training_seed = seed_for(Purpose.TRAINING, shared.run_seed, seed + copy * _COPY)
     source = Policy.from_arrays(*shared.source_policy)
+    train: Callable[[], Policy]
     if name == ZERO_SHOT:
-        policy = source
+        train = functools.partial(Policy.from_arrays, *shared.source_policy)  # as it is
     elif name in (TARGET_ONLY, EQUAL_UPDATES):
         updates = tuned.updates if name == TARGET_ONLY else shared.updates
-        config: PolicyConfig = source.config
         assert data is not None  # without any there is nothing to train on
-        policy = target_only.train(config, data, tuned.learning_rate, updates, training_seed)
+        settings = (tuned.learning_rate, updates, training_seed)
+        train = functools.partial(target_only.train, source.config, data, *settings)
     else:
-        policy = method(name).adapt(_problem(shared, source, data, seed, training_seed, once))
+        problem = _problem(shared, source, data, seed, training_seed, once)
+        train = functools.partial(method(name).adapt, problem)
+    started = time.perf_counter()
+    policy = train()
+    seconds = time.perf_counter() - started
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
-    return Trained(pack(policy), 0 if data is None else len(data), summaries)
+    return Trained(pack(policy), used, summaries, seconds)
 
 
 def _problem(
@@ -135,6 +145,32 @@ def unlabelled(shared: Shared, seed: int) -> TargetData:
     return TargetData.of_episodes(
         list(roam(env, source, shared.frames, first, options=shared.target.options))
     )
+
+
+def needs_of(name: str) -> tuple[str, ...]:
+    """Return what a candidate needs of source and target."""
+    if name in (TARGET_ONLY, EQUAL_UPDATES):
+        return ("demonstrations",)
+    first = copy_of(name)[0]
+    return method(first).needs if first in METHODS else ()
+
+
+def check_needs(name: str, source_data: Path | None, frames: int) -> None:
+    """Refuse a method that needs what a check does not give it, before anything is trained.
+
+    Raises:
+        SimrealError: naming what is missing.
+    """
+    needs = method(copy_of(name)[0]).needs
+    if "source data" in needs and source_data is None:
+        raise SimrealError(f"method {name!r} needs source data: give --source RUN")
+    if "unlabelled frames" in needs and not frames:
+        raise SimrealError(f"method {name!r} needs unlabelled frames: give --frames N")
+    if "rewarded steps" in needs:
+        raise SimrealError(
+            f"method {name!r} learns from rewards, and target-only, which it would be compared with, has "
+            f"none: use simreal adapt --method {name} --steps N"
+        )
 
 
 def copy_of(name: str) -> tuple[str, int]:

@@ -15,19 +15,20 @@ from simreal.check.candidates import (
     TARGET_ONLY,
     ZERO_SHOT,
     Shared,
+    check_needs,
     converge,
-    copy_of,
     pairs,
     train_and_run,
 )  # fmt: skip
 from simreal.check.finished import Finished
 from simreal.check.sequential import Look, Plan, Sequential, settled
+from simreal.check.spending import Kept, Spending, spending, told
 from simreal.check.verdict import MARGIN, Comparison, compare_all, reach, sentence, spread
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
+from simreal.pretrain.cost import SourceCost
 from simreal.progress import progress
 from simreal.targets import Target
-from simreal.transfer import method
 
 _TUNED = "target-only tuned"
 _TUNING_SEEDS = (0, 1)  # of their own purposes: they meet no training seed
@@ -60,6 +61,8 @@ class CheckRequest:
     """Which elements of the proprioception are the gripper's position."""
     sequential: bool = False
     """Look on the way, and stop when the primary verdict is settled; `seeds` is then the most."""
+    source_cost: SourceCost | None = None
+    """What the source policy took, where somebody knows."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class CheckResult:
     comparisons: list[Comparison]
     sequential: Sequential | None = None
     """How it was looked at on the way; None if it was not."""
+    spending: Spending | None = None
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,20 @@ def check(
     plan = Plan.of_budget(request.seeds) if request.sequential else Plan((request.seeds,))
     adapted = request.source_policy
     for seeds in plan.looks:
-        success, frames, shown = _compete(request, shared, tuned, finished, seeds, seeds != plan.looks[0])
+        kept, shown = _compete(request, shared, tuned, finished, seeds, seeds != plan.looks[0])
+        success = {name: [each.success for each in found] for name, found in kept.items()}
         adapted = shown or adapted
         look = Look(plan, seeds) if request.sequential else None
         comparisons = compare_all(success, *pairs(request.methods), request.episodes, look=look)
         if settled(comparisons[0].verdict, comparisons[0].ci_high, MARGIN):
             break
     history = Sequential.of(look) if look else None
+    frames = float(np.mean([each.frames for each in kept[TARGET_ONLY]]))
     tuning = len(_TUNING_SEEDS) * request.demos
     budget = Budget(request.demos, frames, request.frames, tuning_demonstrations=tuning)
-    target = request.target
-    result = CheckResult(target.name, target.severity, seeds, budget, success, comparisons, history)
+    spent = spending(kept, shared.frames, shared.steps, request.source_cost)
+    where = request.target.name, request.target.severity
+    result = CheckResult(*where, seeds, budget, success, comparisons, history, spent)
     return result, CheckDetails(tuned, _sentences(result, look), adapted)
 
 
@@ -135,8 +142,9 @@ def _sentences(result: CheckResult, look: Look | None) -> list[str]:
         for item in result.comparisons
     ]
     beyond = reach(result.seeds, len(result.comparisons) - 1, look)
+    cost = result.spending and told(result.spending, result.comparisons[0].candidate)
     saved = result.sequential and result.sequential.sentence()
-    return [*found, *(text for text in (beyond, saved) if text)]
+    return [*found, *(text for text in (beyond, cost, saved) if text)]
 
 
 def _compete(
@@ -146,8 +154,8 @@ def _compete(
     finished: Finished,
     seeds: int,
     again: bool,
-) -> tuple[dict[str, list[float]], float, Policy | None]:
-    """Return success by candidate and seed, mean frames, and the primary candidate's first policy.
+) -> tuple[dict[str, list[Kept]], Policy | None]:
+    """Return what came of every candidate and seed, and the primary candidate's first policy.
 
     Looking again adds seeds to those of an earlier look, which had the policy: it is then None.
     """
@@ -157,19 +165,23 @@ def _compete(
     jobs = {
         key: workers.submit(train_and_run, shared, *key, tuned)
         for key in names
-        if finished.get("/".join(map(str, key))) is None or (key == shown and not again)
+        if _kept(finished, key) is None or (key == shown and not again)
     }
     adapted = None
     with progress(f"check on {request.target.label}", len(jobs), "trainings") as advance:
         for key, future in jobs.items():
             trained = future.result()
-            finished.keep("/".join(map(str, key)), [trained.success_rate, trained.frames_used])
+            finished.keep("/".join(map(str, key)), Kept.of(trained))
             adapted = Policy.from_arrays(*trained.policy) if key == shown else adapted
             advance(1)
-    found = {key: finished.get("/".join(map(str, key))) for key in names}
-    success = {name: [found[name, seed][0] for seed in range(seeds)] for name in candidates}
-    frames = [found[TARGET_ONLY, seed][1] for seed in range(seeds)]
-    return success, float(np.mean(frames)), adapted
+    found = {name: [_kept(finished, (name, seed)) for seed in range(seeds)] for name in candidates}
+    return {name: [each for each in of_name if each] for name, of_name in found.items()}, adapted
+
+
+def _kept(finished: Finished, key: tuple[str, int]) -> Kept | None:
+    """Return what came of a training; None if it is missing, or was kept before its time was."""
+    found = finished.get("/".join(map(str, key)))
+    return Kept(**found) if isinstance(found, dict) else None
 
 
 def _tune(request: CheckRequest, shared: Shared, finished: Finished) -> target_only.Tuned:
@@ -196,7 +208,7 @@ def _shared(request: CheckRequest) -> Shared:
     if not request.methods:
         raise SimrealError("no method to check: give --method, such as cotrain")
     for name in request.methods:
-        _check_needs(request, name)
+        check_needs(name, request.source_data, request.frames)
     return Shared(
         request.target,
         pack(request.source_policy),
@@ -211,20 +223,6 @@ def _shared(request: CheckRequest) -> Shared:
         request.frames,
         request.gripper,
     )
-
-
-def _check_needs(request: CheckRequest, name: str) -> None:
-    """Refuse a method that needs what a check does not give it, before anything is trained."""
-    needs = method(copy_of(name)[0]).needs
-    if "source data" in needs and request.source_data is None:
-        raise SimrealError(f"method {name!r} needs source data: give --source RUN")
-    if "unlabelled frames" in needs and not request.frames:
-        raise SimrealError(f"method {name!r} needs unlabelled frames: give --frames N")
-    if "rewarded steps" in needs:
-        raise SimrealError(
-            f"method {name!r} learns from rewards, and target-only, which it would be compared with, has "
-            f"none: use simreal adapt --method {name} --steps N"
-        )
 
 
 def _settings(shared: Shared) -> dict[str, object]:

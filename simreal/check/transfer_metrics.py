@@ -33,14 +33,16 @@ class Curve:
         """Return a curve.
 
         Raises:
-            ValueError: for shapes that do not fit, fewer than two seeds, budgets that do not ascend, or values
-                that are not finite.
+            ValueError: for shapes that do not fit, fewer than two seeds, budgets that do not ascend, or
+                values that are not finite.
         """
         at, found = np.asarray(budgets, dtype=float), np.asarray(success, dtype=float)
         if at.ndim != 1 or not len(at) or not np.all(np.diff(at) > 0):
             raise ValueError(f"budgets {at.tolist()}: at least one is needed, and they must be ascending")
         if found.ndim != 2 or found.shape[1] != len(at) or len(found) < 2:
-            raise ValueError(f"a curve of shape {found.shape}: (seeds, {len(at)}) is needed, seeds at least 2")
+            raise ValueError(
+                f"a curve of shape {found.shape}: (seeds, {len(at)}) is needed, seeds at least 2"
+            )
         if not np.isfinite(found).all():
             raise ValueError("a curve has values that are not finite")
         return cls(at, found)

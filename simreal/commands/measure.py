@@ -19,6 +19,7 @@ from simreal.check.verdict import MARGIN
 from simreal.commands.common import Common
 from simreal.errors import SimrealError, at_least
 from simreal.presets import PRESETS, Preset
+from simreal.pretrain.cost import source_cost
 from simreal.progress import say
 from simreal.results import EvaluationRow
 from simreal.targets import Target, check_spaces, parse_target
@@ -180,6 +181,7 @@ class Check(Common):
             frames=self.frames,
             gripper=gripper_columns(bundle.manifest),
             sequential=self.sequential,
+            source_cost=source_cost(self.policy.resolve().parent) or source_cost(self.source),
         )
         result, details = check(request, self.folder() / "check.json", self.resume)
         for text in details.sentences:

@@ -11,7 +11,7 @@ from typing import Any
 from envs import Domain
 from policies import Policy
 from simreal.bundles import gripper_columns, load_bundle, source_domain
-from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.candidates import ZERO_SHOT, needs_of
 from simreal.targets import Target
 from simreal.transfer import METHODS, UPDATES, method
 
@@ -94,9 +94,7 @@ class Cell:
 
 def cell(target: Target, candidate: str, run_seed: int, seed: int, **given: Any) -> Cell:
     """Return a cell whose budget is cut to what its candidate needs; so the same work has one name."""
-    needs: tuple[str, ...] = ("demonstrations",) if candidate == TARGET_ONLY else ()
-    if candidate in METHODS:
-        needs = method(candidate).needs
+    needs = needs_of(candidate)
     sizes = (("demos", "demonstrations"), ("frames", "unlabelled frames"), ("steps", "rewarded steps"))
     budget = {name: given.pop(name, 0) * (need in needs) for name, need in sizes}
     if candidate == ZERO_SHOT:

@@ -117,6 +117,7 @@ def _run(source: str, shared: Shared, candidate: str, seed: int, tuned: target_o
         "success_rate": trained.success_rate,
         "frames_used": trained.frames_used,
         "seconds": time.perf_counter() - started,
+        "train_seconds": trained.seconds,
         "successes": [episode.success for episode in trained.episodes],
         "steps_taken": [episode.steps for episode in trained.episodes],
         "returns": [episode.total_reward for episode in trained.episodes],

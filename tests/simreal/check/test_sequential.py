@@ -86,7 +86,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, untrained) -> list[tuple[str, int]]
         better = 0.8 if name == "finetune" else shared.demos / 100
         successes = round(1000 * float(np.clip(better + noise, 0, 1)))
         episodes = [EpisodeSummary(0, number < successes, 1, 0.0) for number in range(1000)]
-        return Trained(checking.pack(untrained), 10, episodes)
+        return Trained(checking.pack(untrained), 10, episodes, 1.0)
 
     class Done:
         def __init__(self, value) -> None:

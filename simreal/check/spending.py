@@ -1,0 +1,142 @@
+"""What the candidates of a check took of time and of the target, and what that saved against target-only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simreal.check.candidates import EQUAL_UPDATES, TARGET_ONLY, Trained, needs_of
+from simreal.check.savings import savings
+from simreal.check.transfer_metrics import THRESHOLD, Curve
+from simreal.pretrain.cost import SourceCost
+from simreal.results import finite
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one candidate's training seed."""
+
+    success: float
+    frames: int
+    """Of the demonstrations it learned from."""
+    seconds: float
+    """Of training, wall clock of one process."""
+    rollout_steps: int
+    """Of the rollouts that judged it."""
+
+    @classmethod
+    def of(cls, trained: Trained) -> "Kept":
+        """Return what is kept."""
+        steps = sum(episode.steps for episode in trained.episodes)
+        return cls(trained.success_rate, trained.frames_used, trained.seconds, steps)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """By one candidate, mean over training seeds."""
+
+    seconds: float
+    """Of training, wall clock of one process; recording the target's data and judging are left out."""
+    steps: float
+    """Of the target, that it learned from: the sum of the next three."""
+    demonstration_frames: float
+    unlabelled_frames: float
+    rewarded_steps: float
+    rollout_steps: float
+    """Of the rollouts that judged it; not counted, since none was used to choose anything."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What was spent, and what was saved until a threshold of success."""
+
+    threshold: float
+    source: SourceCost | None
+    """None where the source policy comes from no run folder."""
+    spent: dict[str, Spent]
+    saved: dict[str, dict[str, Any]]
+    """Candidate -> `seconds` and `steps` -> `Savings` against target-only, null for what is unbounded.
+    What tuned target-only is not counted, which favours it. Empty with one seed."""
+
+
+def spending(
+    kept: Mapping[str, Sequence[Kept]], frames: int, steps: int, source: SourceCost | None
+) -> Spending:
+    """Summarize what every candidate took, and what it saved.
+
+    Args:
+        kept: Candidate -> what came of each training seed.
+        frames: Unlabelled ones that a candidate got if it takes any.
+        steps: Rewarded ones that it got if it takes any.
+        source: What the source policy cost.
+    """
+    spent, took = {}, {}
+    for name, found in kept.items():
+        needs = needs_of(name)
+        others = frames * ("unlabelled frames" in needs), steps * ("rewarded steps" in needs)
+        took[name] = [each.frames + sum(others) for each in found]
+        means = (float(np.mean(values)) for values in ([o.seconds for o in found], took[name]))
+        demonstrated = float(np.mean([each.frames for each in found]))
+        judged = float(np.mean([each.rollout_steps for each in found]))
+        spent[name] = Spent(*means, demonstrated, *others, judged)
+    saved = {
+        name: _saved(kept, took, name, source)
+        for name in kept
+        if name not in (TARGET_ONLY, EQUAL_UPDATES) and len(kept[name]) > 1
+    }
+    return Spending(THRESHOLD, source, spent, saved)
+
+
+def _saved(
+    kept: Mapping[str, Sequence[Kept]],
+    took: Mapping[str, Sequence[int]],
+    name: str,
+    source: SourceCost | None,
+) -> dict[str, Any]:
+    """Return what a candidate saved of seconds and of steps, at the one budget of a check."""
+    pair = (name, TARGET_ONLY)
+    curves = [Curve.of([1], [[each.success] for each in kept[one]]) for one in pair]
+    seconds = [[[each.seconds] for each in kept[one]] for one in pair]
+    steps = [[[count] for count in took[one]] for one in pair]
+    found = {}
+    for unit, costs, paid in (
+        ("seconds", seconds, source and source.seconds),
+        ("steps", steps, source and source.steps),
+    ):
+        found[unit] = finite(savings(curves[0], curves[1], THRESHOLD, (costs[0], costs[1]), paid))
+    return found
+
+
+def told(spent: Spending, name: str) -> str:
+    """Return a sentence on what a candidate saved; empty with one seed."""
+    if name not in spent.saved:
+        return ""
+    found = spent.saved[name]
+    alone = [bounds(found[unit]["target_only_counts"], unit) for unit in ("seconds", "steps")]
+    text = (
+        f"To a success of {spent.threshold:g}, against {TARGET_ONLY}, {name} saves {alone[0]} of training "
+        f"and {alone[1]} of the target"
+    )
+    if spent.source is None:
+        return f"{text}; what the source cost is not known."
+    paid = bounds(found["seconds"]["source_counts"], "seconds")
+    cost = f"{spent.source.seconds:.0f} seconds and {spent.source.steps:,} simulated steps"
+    return f"{text}; with the source's {cost} counted, {paid}."
+
+
+def bounds(saved: Mapping[str, Any], unit: str = "") -> str:
+    """Return what is known of a saving in words."""
+    low, high = saved["at_least"], saved["at_most"]
+    unit = unit and f" {unit}"
+    if low is None and high is None:
+        return f"nobody knows how many{unit}"
+    if high is None:
+        return f"at least {_count(low)}{unit}"
+    if low is None:
+        return f"at most {_count(high)}{unit}"
+    return f"{_count(low)}{unit}" if low == high else f"{_count(low)} to {_count(high)}{unit}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) < 10 and value != round(value) else f"{value:,.0f}"
