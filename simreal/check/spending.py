@@ -132,11 +132,12 @@ def bounds(saved: Mapping[str, Any], unit: str = "") -> str:
     if low is None and high is None:
         return f"nobody knows how many{unit}"
     if high is None:
-        return f"at least {_count(low)}{unit}"
+        return f"at least {amount(low)}{unit}"
     if low is None:
-        return f"at most {_count(high)}{unit}"
-    return f"{_count(low)}{unit}" if low == high else f"{_count(low)} to {_count(high)}{unit}"
+        return f"at most {amount(high)}{unit}"
+    return f"{amount(low)}{unit}" if low == high else f"{amount(low)} to {amount(high)}{unit}"
 
 
-def _count(value: float) -> str:
+def amount(value: float) -> str:
+    """Return seconds or steps as text, with a digit after the point where they are few."""
     return f"{value:,.1f}" if abs(value) < 10 and value != round(value) else f"{value:,.0f}"

@@ -9,9 +9,11 @@ from jinja2 import Environment, PackageLoader
 
 from policies import PolicyBundle
 from simreal.bundles import load_bundle
+from simreal.check.spending import amount
 from simreal.errors import SimrealError
 from simreal.files import atomic_write_text
 from simreal.report import study_page
+from simreal.report.numbers import saved
 from simreal.report.pictures import clip, data_uri, policy_view, strip
 from simreal.report.plots import gap_plot, seeds_plot
 from simreal.targets import parse_target
@@ -57,6 +59,7 @@ def _values(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
         "got": _WHAT_IT_GOT,
         "mean": lambda rates: sum(rates) / len(rates),
         "gap": _gap(result),
+        "spent": _spent(result["check"].get("spending")),
         "manifest": source.manifest,
         "config": json.dumps({"run": result["config"], "pretrain": pretraining}, indent=1),
         "plots": {
@@ -89,6 +92,21 @@ def _pictures(
     env.close()
     uris = {name: data_uri(data, "png") for name, data in views.items()}
     return uris | {"clip": data_uri(film, "webp")}
+
+
+def _spent(spending: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return what each candidate took and saved, as text; nothing of a run from before that was kept."""
+    if spending is None:
+        return []
+    rows = []
+    for name, spent in spending["spent"].items():
+        row = {"name": name, **{unit: amount(spent[unit]) for unit in ("seconds", "steps")}}
+        for unit, found in spending["saved"].get(name, {}).items():
+            row |= {f"saved_{unit}": saved(found["target_only_counts"])}
+            if found["source_counts"]:
+                row |= {f"paid_{unit}": saved(found["source_counts"])}
+        rows.append(row)
+    return rows
 
 
 def _gap(result: dict[str, Any]) -> dict[str, float]:

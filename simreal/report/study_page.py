@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.transfer_metrics import THRESHOLD
+from simreal.report.learning import learning_parts
 from simreal.report.pictures import data_uri
 from simreal.report.study_plots import curves, heat_map
 from simreal.transfer import METHODS
@@ -17,11 +19,14 @@ _CAPTION = "Mean over the domains that have every point; bands are 95% t-interva
 
 def values(study: dict[str, Any]) -> dict[str, Any]:
     """Return what the template `study.html.jinja` needs of a study's result."""
+    threshold = study.get("threshold", THRESHOLD)
     return {
         "study": study,
+        "threshold": threshold,
         "needs": {name: ", ".join(item.needs) for name, item in METHODS.items()},
         "parts": list(_parts(study["compared"])),
         "curves": list(_curves(study["compared"])),
+        "learned": list(learning_parts(study.get("learning", []), threshold)),
     }
 
 
@@ -29,9 +34,11 @@ def _parts(compared: list[Compared]) -> Iterator[dict[str, Any]]:
     """Yield heat maps for every source, severity and budget."""
     groups: dict[tuple[Any, ...], list[Compared]] = {}
     for item in compared:
-        groups.setdefault((item["source"], item["severity"], *item["budget"].values()), []).append(item)
-    for (source, severity, demos, frames, _), items in groups.items():
-        title = f"From {source}, severity {severity}, {demos} demonstrations or {frames} unlabelled frames"
+        sizes = (item["budget"][name] for name in ("demos", "frames", "steps"))
+        groups.setdefault((item["source"], item["severity"], *sizes), []).append(item)
+    for (source, severity, demos, frames, steps), items in groups.items():
+        given = f"{demos} demonstrations, {frames} unlabelled frames or {steps} rewarded steps"
+        title = f"From {source}, severity {severity}, {given}"
         pictures = {name: _heat(items, name) for name in (ZERO_SHOT, TARGET_ONLY)}
         yield {"title": title, "heat": {name: uri for name, uri in pictures.items() if uri}}
 
@@ -77,8 +84,9 @@ def _by_point(compared: list[Compared], points: list[int], of: Of) -> dict[str, 
         at = [
             [item for item in compared if of(item) == point and name in item["success"]] for point in points
         ]
-        places = [_domains(items) for items in at if items]
-        shared = set.intersection(*places)
+        if not any(at):
+            continue  # it has none of these points
+        shared = set.intersection(*(_domains(items) for items in at if items))
         found[name] = [
             _means([item["success"][name] for item in items if _domain(item) in shared]) for items in at
         ]

@@ -1,7 +1,9 @@
 """Plots of a study: gain of every method in every domain, and success over severities and budgets."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 
@@ -9,11 +11,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from simreal.check.statistics import t_interval
 
 Array = NDArray[np.float64]
+Lines = Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]
+_COLUMNS = 3
 
 
 def heat_map(
@@ -64,6 +69,66 @@ def curves(label: str, points: Sequence[int], success: Mapping[str, Sequence[Seq
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return _png(figure)
+
+
+def budget_curves(label: str, threshold: float, panels: Mapping[str, Lines]) -> bytes:
+    """Return success over the target budget as a PNG, a panel for each domain.
+
+    Args:
+        label: Of the budget.
+        threshold: Of success, drawn as a line.
+        panels: Domain -> candidate -> its budgets (K,) and K lists with the success of each training seed.
+            One that starts from no budget at all learns nothing of it, and is drawn across.
+    """
+    rows = math.ceil(len(panels) / _COLUMNS)
+    columns = min(_COLUMNS, len(panels))
+    size = (max(4.4, 2.9 * columns), 0.7 + 2.4 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True)
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    colours = {name: f"C{number}" for number, name in enumerate(names)}
+    for axes, (domain, lines) in zip(grid.flat, panels.items(), strict=False):
+        for name, (budgets, success) in lines.items():
+            _line(axes, name, colours[name], budgets, success)
+        axes.axhline(threshold, color="black", linewidth=0.8, linestyle=":")
+        _budget_axis(axes, sorted({at for budgets, _ in lines.values() for at in budgets} - {0}))
+        axes.set_title(domain, fontsize=10)
+        axes.set_xlabel(label)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for row in grid:
+        row[0].set_ylabel("success rate")
+    handles = [plt.Line2D([], [], color=colours[name], marker="o", label=name) for name in names]
+    dotted = plt.Line2D([], [], color="black", linewidth=0.8, linestyle=":", label=f"threshold {threshold:g}")
+    figure.legend(
+        handles=[*handles, dotted], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False
+    )
+    figure.tight_layout()
+    return _png(figure)
+
+
+def _line(
+    axes: Any, name: str, colour: str, budgets: Sequence[int], success: Sequence[Sequence[float]]
+) -> None:
+    """Draw the mean of a candidate, with a band of t-intervals."""
+    means = np.array([np.mean(rates) for rates in success])
+    low, high = np.clip(np.array([t_interval(rates) for rates in success]).T, 0, 1)
+    if budgets[0] == 0:
+        axes.axhline(means[0], color=colour, label=name)
+        axes.axhspan(low[0], high[0], color=colour, alpha=0.12, linewidth=0)
+        return
+    axes.plot(budgets, means, marker="o", markersize=4, color=colour, label=name)
+    axes.fill_between(budgets, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _budget_axis(axes: Any, budgets: Sequence[int]) -> None:
+    """Space budgets by their ratios, and name them."""
+    axes.set_xscale("log")
+    axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets], fontsize=8)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(axis="y", alpha=0.3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _png(figure: Figure) -> bytes:

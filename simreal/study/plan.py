@@ -9,6 +9,7 @@ from typing import Any
 import envs
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
+from simreal.check.transfer_metrics import THRESHOLD
 from simreal.errors import SimrealError, nearest
 from simreal.reading import load_yaml, mapping, number
 from simreal.study.cells import Cell, cell
@@ -29,6 +30,8 @@ class Budget:
     """Unlabelled ones."""
     steps: int = 2000
     """Rewarded ones."""
+    only: tuple[str, ...] = ()
+    """Candidates that get this budget, beside zero-shot; all of them by default."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class StudyPlan:
     severities: tuple[int, ...] = (3,)
     """Of the targets that name none."""
     budgets: tuple[Budget, ...] = (Budget(),)
+    """Several are a learning curve, from which transfer metrics follow."""
+    threshold: float = THRESHOLD
+    """Of success, for the time to threshold; set before anything runs."""
     seeds: int = 10
     """Training seeds; a verdict needs six."""
     episodes: int = 50
@@ -76,7 +82,10 @@ class StudyPlan:
                 _whole(path, item, "severities", 1, _MOST_SEVERE) for item in _list(path, raw, "severities")
             )
         if "budgets" in raw:
-            given["budgets"] = tuple(_budget(path, item) for item in _list(path, raw, "budgets"))
+            named = (TARGET_ONLY, *given["methods"])
+            given["budgets"] = tuple(_budget(path, item, named) for item in _list(path, raw, "budgets"))
+        if "threshold" in raw:
+            given["threshold"] = _threshold(path, raw["threshold"])
         for key in ("episodes", "updates", "tuning_updates"):
             if key in raw:
                 given[key] = _whole(path, raw[key], key, 1)
@@ -109,7 +118,8 @@ class StudyPlan:
         return {
             name: [self._cell(target, name, seed, budget, tune) for seed in range(self.seeds)]
             for name in self.candidates
-            if budget.demos or name != TARGET_ONLY
+            if (budget.demos or name != TARGET_ONLY)
+            and (not budget.only or name in (ZERO_SHOT, *budget.only))
         }
 
     def _cell(self, target: Target, name: str, seed: int, budget: Budget, tune: Tune) -> Cell:
@@ -117,7 +127,8 @@ class StudyPlan:
         if name == TARGET_ONLY:
             tuned = tune(target, budget.demos)
             sizes |= {"updates": tuned.updates, "learning_rate": tuned.learning_rate}
-        return cell(target, name, self.seed, seed, **dataclasses.asdict(budget), **sizes)
+        given = {"demos": budget.demos, "frames": budget.frames, "steps": budget.steps}
+        return cell(target, name, self.seed, seed, **given, **sizes)
 
     def _worlds(self, env_id: str) -> Iterator[Target]:
         suite = [domain for severity in self.severities for domain in envs.suite(severity)]
@@ -160,9 +171,24 @@ def _method(path: Path, name: str) -> str:
     return name
 
 
-def _budget(path: Path, raw: Any) -> Budget:
+def _budget(path: Path, raw: Any, named: tuple[str, ...]) -> Budget:
+    """Return a budget, for none but candidates of the plan."""
     found = mapping(path, raw, "budgets", (field.name for field in dataclasses.fields(Budget)))
-    return Budget(**{key: _whole(path, value, f"budgets: {key}", 0) for key, value in found.items()})
+    sizes = {key: _whole(path, value, f"budgets: {key}", 0) for key, value in found.items() if key != "only"}
+    only = tuple(_list(path, found, "only")) if "only" in found else ()
+    for name in only:
+        if name not in named:
+            raise SimrealError(
+                f"{path}: budgets: only: no candidate {name!r} in this study; {nearest(str(name), named)}"
+            )
+    return Budget(**sizes, only=only)
+
+
+def _threshold(path: Path, raw: Any) -> float:
+    value = number(path, raw, "threshold", above=0)
+    if value > 1:
+        raise SimrealError(f"{path}: threshold: takes a success rate above 0 and up to 1, not {raw!r}")
+    return value
 
 
 def _whole(path: Path, raw: Any, where: str, least: int, most: int | None = None) -> int:

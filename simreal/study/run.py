@@ -12,8 +12,10 @@ from simreal.check.finished import Finished
 from simreal.check.target_only import LEARNING_RATES, Tuned
 from simreal.check.verdict import Comparison, compare_all
 from simreal.errors import SimrealError
+from simreal.pretrain.cost import source_cost
 from simreal.study.cells import Cell, Source
 from simreal.study.computing import Computed, compute, tune_target_only
+from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.table import Table, write_table
 from simreal.targets import Target
@@ -58,6 +60,10 @@ class StudyResult:
     """Transfer setting -> the method with the best mean success over all its cells."""
     refused: list[Unfinished]
     failed: list[Unfinished]
+    threshold: float
+    """Of success, for the times to threshold in `learning`."""
+    learning: list[Learning]
+    """Where there are several budgets: curves over them, and what transfer gained along these."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,17 @@ def run(plan: StudyPlan, folder: Path) -> StudyResult:
     if rows:
         write_table(folder / EPISODES, _episodes(rows))
     named = list(zip(sources, parts, strict=True))
+    costs = {source.name: source_cost(path) for source, path in zip(sources, plan.sources, strict=True)}
+    compared = [item for part in parts for item in part.compared]
     return StudyResult(
         len(keys),
         len(rows),
-        [item for part in parts for item in part.compared],
-        _recommended(rows),
+        compared,
+        _recommended(compared),
         [item for source, part in named for item in _unfinished(source, part.computed.refused)],
         [item for source, part in named for item in _unfinished(source, part.computed.failed)],
+        plan.threshold,
+        learning_curves(rows, plan.seeds, plan.threshold, costs),
     )
 
 
@@ -157,14 +167,14 @@ def _compared(
     return Compared(source.name, target.name, target.severity, budget, whole, comparisons)
 
 
-def _recommended(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _recommended(compared: Iterable[Compared]) -> dict[str, str]:
     """Return for every transfer setting the best method, by the mean over what all of the setting have."""
     found: dict[str, dict[str, dict[Any, float]]] = {}
-    for row in rows:
-        if row["candidate"] in METHODS:
-            where = tuple(row[name] for name in ("source", "domain", "severity", "seed"))
-            of_setting = found.setdefault(method(row["candidate"]).setting, {})
-            of_setting.setdefault(row["candidate"], {})[where] = row["success_rate"]
+    for item in compared:
+        for name in METHODS.keys() & item.success.keys():
+            where = (item.source, item.domain, item.severity, item.budget)
+            of_setting = found.setdefault(method(name).setting, {})
+            of_setting.setdefault(name, {})[where] = float(np.mean(item.success[name]))
     best = {}
     for setting, of_setting in found.items():
         shared = set.intersection(*(set(rates) for rates in of_setting.values()))
