@@ -24,6 +24,8 @@ def learning_parts(learning: Iterable[dict[str, Any]], threshold: float) -> Iter
         label = _LABELS[axis]
         yield {
             "title": f"Learning curves over {label}: from {source}, severity {severity}",
+            "baseline": items[0]["baseline"]["candidate"],
+            "saved": any(item["saved"]["steps"] for item in items),
             "picture": data_uri(budget_curves(label, threshold, _panels(items)), "png"),
             "label": label,
             "rows": [_row(item, label) for item in items],
@@ -50,7 +52,7 @@ def _row(item: dict[str, Any], label: str) -> dict[str, str]:
     metrics, both = item["metrics"], (item["method"], item["baseline"])
     span = "no budgets in common"
     if item["compared_from"] is not None:
-        span = f"{item['compared_from']:,} to {item['compared_to']:,}"
+        span = f"along {item['compared_from']:,} to {item['compared_to']:,}"
     ours, theirs = (
         reached(metrics[name], points["budgets"])
         for name, points in zip(("method_reached", "baseline_reached"), both, strict=True)
@@ -59,7 +61,6 @@ def _row(item: dict[str, Any], label: str) -> dict[str, str]:
     return {
         "domain": item["domain"],
         "method": _named(item["method"]["candidate"], item["beside"]),
-        "baseline": item["baseline"]["candidate"],
         "span": span,
         **{name: estimate(metrics[name]) for name in ("jumpstart", "asymptote", "area", "transfer_ratio")},
         "ours": ours,

@@ -77,15 +77,15 @@ def budget_curves(label: str, threshold: float, panels: Mapping[str, Lines]) -> 
     Args:
         label: Of the budget.
         threshold: Of success, drawn as a line.
-        panels: Domain -> candidate -> its budgets (K,) and K lists with the success of each training seed.
-            One that starts from no budget at all learns nothing of it, and is drawn across.
+        panels: Domain -> candidate -> its budgets (K,) and K lists with the success of each training seed;
+            the baseline first. One that starts from no budget learns nothing of it, and is drawn across.
     """
     rows = math.ceil(len(panels) / _COLUMNS)
     columns = min(_COLUMNS, len(panels))
     size = (max(4.4, 2.9 * columns), 0.7 + 2.4 * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    colours = {name: f"C{number}" for number, name in enumerate(names)}
+    colours = dict(zip(names, ("0.35", *(f"C{number}" for number in range(len(names)))), strict=False))
     for axes, (domain, lines) in zip(grid.flat, panels.items(), strict=False):
         for name, (budgets, success) in lines.items():
             _line(axes, name, colours[name], budgets, success)

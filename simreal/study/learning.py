@@ -55,8 +55,8 @@ class Learning:
     metrics: dict[str, Any]
     """`TransferMetrics`; null for what is infinite or unknown."""
     saved: dict[str, Any]
-    """`seconds` of training (null where a table was begun before they were kept) and `steps` of the target ->
-    `Savings` until the threshold."""
+    """`seconds` of training and `steps` of the target -> `Savings` until the threshold, against target-only;
+    null where that is not the baseline, and seconds where a table was begun before they were kept."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _compared(
     ):
         first, second = (line.costs(of_row) for line in lines)
         saved[unit] = None
-        if first is not None and second is not None:
+        if pair[1].candidate == TARGET_ONLY and first is not None and second is not None:
             saved[unit] = savings(ours, theirs, threshold, (first, second), paid)
     metrics = finite(compare_curves(ours, theirs, threshold))
     return Learning(*about, *pair, *span, metrics, finite(saved))

@@ -44,6 +44,16 @@ def test_each_candidate_takes_what_it_needs_of_a_budget(tmp_path: Path) -> None:
     assert TARGET_ONLY not in plan.cells(parse_target("blur@3", ENV), Budget(demos=0), tune)
 
 
+def test_a_budget_may_be_for_some_candidates_only(tmp_path: Path) -> None:
+    budgets = "budgets: [{demos: 3, only: [finetune]}, {demos: 10}, {demos: 300, only: [target-only]}]\n"
+    plan = read(tmp_path, LEAST + budgets + "seeds: 1\nthreshold: 0.9\n")
+    target = parse_target("blur@3", ENV)
+    taken = [list(plan.cells(target, budget, tune)) for budget in plan.budgets]
+    assert taken == [[ZERO_SHOT, "finetune"], [ZERO_SHOT, TARGET_ONLY, "finetune"], [ZERO_SHOT, TARGET_ONLY]]
+    assert plan.threshold == 0.9
+    assert read(tmp_path, LEAST).threshold == 0.75
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -56,6 +66,10 @@ def test_each_candidate_takes_what_it_needs_of_a_budget(tmp_path: Path) -> None:
         (LEAST + "seeds: 0\n", "seeds: takes a whole number from 1 to 1000, not 0"),
         (LEAST + "episodes: 2.5\n", "episodes: takes a whole number of at least 1, not 2.5"),
         (LEAST + "budgets: [{demonstrations: 3}]\n", "budgets: unknown key 'demonstrations'"),
+        (LEAST + "budgets: [{demos: 3, only: [finetun]}]\n", "only: no candidate 'finetun'.*'finetune'"),
+        (LEAST + "budgets: [{demos: 3, only: finetune}]\n", "only: takes a list"),
+        (LEAST + "threshold: 75\n", "threshold: takes a success rate above 0 and up to 1, not 75"),
+        (LEAST + "threshold: 0\n", "threshold: takes a number above 0, not 0"),
         (LEAST.replace("[runs/a]", "[runs/a, old/a]"), "sources: two are called 'a'"),
         ("sources: [", "not readable as YAML"),
     ],
