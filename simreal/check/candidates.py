@@ -96,7 +96,7 @@ def train_and_run(
         train = functools.partial(method(name).adapt, problem)
     started = time.perf_counter()
     policy = train()
-    seconds = time.perf_counter() - started
+    seconds = 0.0 if name == ZERO_SHOT else time.perf_counter() - started
     run = shared.run_seed * 1000 + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)

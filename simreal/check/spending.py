@@ -113,6 +113,12 @@ def told(spent: Spending, name: str) -> str:
     if name not in spent.saved:
         return ""
     found = spent.saved[name]
+    ends = found["seconds"]["target_only_counts"]
+    if ends["at_least"] is None and ends["at_most"] is None:
+        return (
+            f"What {name} saves against {TARGET_ONLY} to a success of {spent.threshold:g} is not known: too "
+            "few training seeds get there."
+        )
     alone = [bounds(found[unit]["target_only_counts"], unit) for unit in ("seconds", "steps")]
     text = (
         f"To a success of {spent.threshold:g}, against {TARGET_ONLY}, {name} saves {alone[0]} of training "
@@ -126,11 +132,9 @@ def told(spent: Spending, name: str) -> str:
 
 
 def bounds(saved: Mapping[str, Any], unit: str = "") -> str:
-    """Return what is known of a saving in words."""
+    """Return a saving in words, at least one of whose bounds is known."""
     low, high = saved["at_least"], saved["at_most"]
     unit = unit and f" {unit}"
-    if low is None and high is None:
-        return f"nobody knows how many{unit}"
     if high is None:
         return f"at least {amount(low)}{unit}"
     if low is None:

@@ -13,7 +13,7 @@ from simreal.check.spending import amount
 from simreal.errors import SimrealError
 from simreal.files import atomic_write_text
 from simreal.report import study_page
-from simreal.report.numbers import saved
+from simreal.report.numbers import UNKNOWN, saved
 from simreal.report.pictures import clip, data_uri, policy_view, strip
 from simreal.report.plots import gap_plot, seeds_plot
 from simreal.targets import parse_target
@@ -102,9 +102,9 @@ def _spent(spending: dict[str, Any] | None) -> list[dict[str, str]]:
     for name, spent in spending["spent"].items():
         row = {"name": name, **{unit: amount(spent[unit]) for unit in ("seconds", "steps")}}
         for unit, found in spending["saved"].get(name, {}).items():
-            row |= {f"saved_{unit}": saved(found["target_only_counts"])}
-            if found["source_counts"]:
-                row |= {f"paid_{unit}": saved(found["source_counts"])}
+            row[f"saved_{unit}"] = alone = saved(found["target_only_counts"])
+            if found["source_counts"] and alone != UNKNOWN:
+                row[f"paid_{unit}"] = saved(found["source_counts"])
         rows.append(row)
     return rows
 

@@ -29,7 +29,14 @@ def test_run(smoke_run: Path) -> None:
     assert found["check"]["comparisons"][0]["verdict"] == "inconclusive"  # two seeds
     verdict = PolicyBundle.load(smoke_run / "adapted").manifest.extra["verdict"]
     assert verdict == found["check"]["comparisons"][0]
+    spending = found["check"]["spending"]
+    assert spending["source"]["steps"] == 16_384 + 600
+    assert spending["source"]["seconds"] == pytest.approx(found["pretrain_seconds"], abs=0.001)
+    assert {name for name, spent in spending["spent"].items() if spent["steps"] == 0} == {"zero-shot"}
+    assert all((spent["seconds"] == 0) == (spent["steps"] == 0) for spent in spending["spent"].values())
+    assert set(spending["saved"]) == {"zero-shot", "cotrain"}
     page = (smoke_run / "report.html").read_text()
+    assert "What it cost, and what that saved" in page
     assert "data:image/webp" in page
     assert "http://" not in page
     assert "https://" not in page

@@ -137,7 +137,7 @@ tuning_updates: 2
     assert taken == [
         ("finetune", 1), ("finetune", 2), ("target-only", 2), ("target-only", 3), ("zero-shot", 0),
     ]  # fmt: skip
-    assert all((row["train_seconds"] > 0.001) == (row["candidate"] != "zero-shot") for row in cells)
+    assert all((row["train_seconds"] > 0) == (row["candidate"] != "zero-shot") for row in cells)
     result = json.loads((out / "result.json").read_text())
     jsonschema.validate(result, SCHEMA)
     study = result["study"]

@@ -68,6 +68,8 @@ def test_a_sentence_says_it_with_the_source_and_without() -> None:
     )
     assert "what the source cost is not known" in told(spent(None), "finetune")
     assert spent(None).saved["finetune"]["steps"]["source_counts"] is None
+    nobody = spending({"zero-shot": kept(0.4, 0.1), "target-only": kept(0.2, 0.3)}, 0, 0, SOURCE)
+    assert told(nobody, "zero-shot").endswith("is not known: too few training seeds get there.")
     alone = spending({"zero-shot": kept(0.4), "target-only": kept(0.8)}, 0, 0, SOURCE)
     assert alone.saved == {}
     assert told(alone, "zero-shot") == ""
