@@ -76,10 +76,14 @@ def spending(
         needs = needs_of(name)
         others = frames * ("unlabelled frames" in needs), steps * ("rewarded steps" in needs)
         took[name] = [each.frames + sum(others) for each in found]
-        means = (float(np.mean(values)) for values in ([o.seconds for o in found], took[name]))
-        demonstrated = float(np.mean([each.frames for each in found]))
-        judged = float(np.mean([each.rollout_steps for each in found]))
-        spent[name] = Spent(*means, demonstrated, *others, judged)
+        spent[name] = Spent(
+            seconds=float(np.mean([each.seconds for each in found])),
+            steps=float(np.mean(took[name])),
+            demonstration_frames=float(np.mean([each.frames for each in found])),
+            unlabelled_frames=others[0],
+            rewarded_steps=others[1],
+            rollout_steps=float(np.mean([each.rollout_steps for each in found])),
+        )
     saved = {
         name: _saved(kept, took, name, source)
         for name in kept
@@ -101,8 +105,8 @@ def _saved(
     steps = [[[count] for count in took[one]] for one in pair]
     found = {}
     for unit, costs, paid in (
-        ("seconds", seconds, source and source.seconds),
-        ("steps", steps, source and source.steps),
+        ("seconds", seconds, source.seconds if source else None),
+        ("steps", steps, source.steps if source else None),
     ):
         found[unit] = finite(savings(curves[0], curves[1], THRESHOLD, (costs[0], costs[1]), paid))
     return found

@@ -5,6 +5,7 @@ unlabelled frames or rewarded steps is compared over those with zero-shot, which
 target-only does not exist.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -77,10 +78,13 @@ class _Line:
 
     def costs(self, of_row: Callable[[Row], float | None]) -> list[float] | None:
         """Return the mean over seeds at each budget, which noise in timing must not let fall."""
-        found = [[of_row(row) for row in rows] for rows in self.points.values()]
-        if any(value is None for values in found for value in values):
-            return None
-        return [float(mean) for mean in np.maximum.accumulate(np.mean(found, axis=1))]
+        means = []
+        for rows in self.points.values():
+            found = [cost for cost in map(of_row, rows) if cost is not None]
+            if len(found) < len(rows):
+                return None
+            means.append(float(np.mean(found)))
+        return list(itertools.accumulate(means, max))
 
 
 def learning_curves(
@@ -124,15 +128,15 @@ def _compared(
     span = (at[0], at[-1]) if len(at) > 1 else (None, None)
     saved: dict[str, Savings | None] = {}
     for unit, of_row, paid in (
-        ("seconds", _seconds, cost and cost.seconds),
-        ("steps", _steps, cost and cost.steps),
+        ("seconds", _seconds, cost.seconds if cost else None),
+        ("steps", _steps, cost.steps if cost else None),
     ):
         first, second = (line.costs(of_row) for line in lines)
         saved[unit] = None
         if pair[1].candidate == TARGET_ONLY and first is not None and second is not None:
             saved[unit] = savings(ours, theirs, threshold, (first, second), paid)
     metrics = finite(compare_curves(ours, theirs, threshold))
-    return Learning(*about, *pair, *span, metrics, finite(saved))
+    return Learning(*about, pair[0], pair[1], span[0], span[1], metrics, finite(saved))
 
 
 def _lines(rows: Iterable[Row], seeds: int) -> dict[tuple[Any, ...], _Line]:
