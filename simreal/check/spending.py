@@ -1,5 +1,6 @@
 """What the candidates of a check took of time and of the target, and what that saved against target-only."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,7 +133,9 @@ def told(spent: Spending, name: str) -> str:
         return f"{text}; what the source cost is not known."
     paid = bounds(found["seconds"]["source_counts"], "seconds")
     cost = f"{spent.source.seconds:.0f} seconds and {spent.source.steps:,} simulated steps"
-    return f"{text}; with the source's {cost} counted, {paid}."
+    pays = found["seconds"]["targets_to_pay"]
+    after = "" if pays is None else f"; in seconds it is paid for after {math.ceil(pays)} such targets"
+    return f"{text}; with the source's {cost} counted, {paid}{after}."
 
 
 def bounds(saved: Mapping[str, Any], unit: str = "") -> str:

@@ -110,14 +110,14 @@ def learning_curves(
         if baseline == ZERO_SHOT:
             theirs = _flat(lines.get((*place, ZERO_SHOT, "", ())), max(line.points))
         if theirs is not None:
-            about = (*place, axis, dict(beside))
+            about = dict(zip(_PLACE, place, strict=True), axis=axis, beside=dict(beside))
             pair = (line.told(name), theirs.told(baseline))
             found.append(_compared(about, pair, (line, theirs), threshold, costs.get(place[0])))
     return found
 
 
 def _compared(
-    about: tuple[Any, ...],
+    about: dict[str, Any],
     pair: tuple[Points, Points],
     lines: tuple[_Line, _Line],
     threshold: float,
@@ -136,7 +136,15 @@ def _compared(
         if pair[1].candidate == TARGET_ONLY and first is not None and second is not None:
             saved[unit] = savings(ours, theirs, threshold, (first, second), paid)
     metrics = finite(compare_curves(ours, theirs, threshold))
-    return Learning(*about, pair[0], pair[1], span[0], span[1], metrics, finite(saved))
+    return Learning(
+        **about,
+        method=pair[0],
+        baseline=pair[1],
+        compared_from=span[0],
+        compared_to=span[1],
+        metrics=metrics,
+        saved=finite(saved),
+    )
 
 
 def _lines(rows: Iterable[Row], seeds: int) -> dict[tuple[Any, ...], _Line]:

@@ -124,7 +124,7 @@ def test_a_study_has_budgets_of_its_own_for_target_only(smoke_run: Path, tmp_pat
 sources: [{smoke_run}]
 targets: [blur@1]
 methods: [finetune]
-budgets: [{{demos: 1, only: [finetune]}}, {{demos: 2}}, {{demos: 3, only: [target-only]}}]
+budgets: [{{demos: 1, only: [finetune]}}, {{demos: 2}}]
 threshold: 0.5
 seeds: 2
 episodes: 2
@@ -135,7 +135,7 @@ tuning_updates: 2
     cells = pq.read_table(out / "cells.parquet").to_pylist()
     taken = sorted({(row["candidate"], row["demos"]) for row in cells})
     assert taken == [
-        ("finetune", 1), ("finetune", 2), ("target-only", 2), ("target-only", 3), ("zero-shot", 0),
+        ("finetune", 1), ("finetune", 2), ("target-only", 2), ("zero-shot", 0),
     ]  # fmt: skip
     assert all((row["train_seconds"] > 0) == (row["candidate"] != "zero-shot") for row in cells)
     result = json.loads((out / "result.json").read_text())
@@ -143,7 +143,7 @@ tuning_updates: 2
     study = result["study"]
     assert study["threshold"] == 0.5
     (found,) = study["learning"]
-    assert (found["method"]["budgets"], found["baseline"]["budgets"]) == ([1, 2], [2, 3])
+    assert (found["method"]["budgets"], found["baseline"]["budgets"]) == ([1, 2], [2])
     assert (found["compared_from"], found["metrics"]["jumpstart"]["value"]) == (None, None)
     assert found["saved"]["steps"]["source_counts"] is not None
     assert main(["report", "--out", str(out), "--quiet"]) == 0
