@@ -64,8 +64,8 @@ def test_only_what_reaches_the_threshold_saves_and_the_rest_is_a_bound() -> None
 def test_a_sentence_says_it_with_the_source_and_without() -> None:
     assert told(spent(), "finetune") == (
         "To a success of 0.75, against target-only, finetune saves 6 seconds of training and 0 steps of the "
-        "target; with the source's 300 seconds and 60,000 simulated steps counted, -294 seconds; in seconds it "
-        "is paid for after 50 such targets."
+        "target; with the source's 300 seconds and 60,000 simulated steps counted, -294 seconds; in seconds "
+        "it is paid for after 50 such targets."
     )
     assert "what the source cost is not known" in told(spent(None), "finetune")
     assert spent(None).saved["finetune"]["steps"]["source_counts"] is None
