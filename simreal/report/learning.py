@@ -50,7 +50,7 @@ def _named(candidate: str, beside: dict[str, int]) -> str:
 def _row(item: dict[str, Any], label: str) -> dict[str, str]:
     """Return the cells of a method's row, as text."""
     metrics, both = item["metrics"], (item["method"], item["baseline"])
-    span = "no budgets in common"
+    span = "no range of budgets in common"
     if item["compared_from"] is not None:
         span = f"along {item['compared_from']:,} to {item['compared_to']:,}"
     ours, theirs = (

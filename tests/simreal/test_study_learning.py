@@ -148,5 +148,5 @@ tuning_updates: 2
     assert found["saved"]["steps"]["source_counts"] is not None
     assert main(["report", "--out", str(out), "--quiet"]) == 0
     page = (out / "report.html").read_text()
-    assert "no budgets in common" in page
+    assert "no range of budgets in common" in page
     assert "demonstrations to 0.5" in page
