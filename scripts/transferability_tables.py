@@ -35,7 +35,7 @@ def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
     if not path.is_file():
         raise SimrealError(f"{path}: no such table: scripts/transfer_matrix.py or `simreal study` makes one")
     found = []
-    for row in Table(path).every():
+    for row in Table(path):
         target = parse_target(f"{row['domain']}@{row['severity']}", source.env_id)
         each = Cell(target, row["candidate"], **{name: row[name] for name in _NAMED})
         if row["run_seed"] == run_seed and row["demos"] in (0, demos) and each.key(source) == row["key"]:

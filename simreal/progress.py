@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from simreal.interruption import Interruption
@@ -22,18 +22,38 @@ def say(message: str) -> None:
     console.print(message, soft_wrap=True)
 
 
+class _Bar(Progress):
+    """A bar, and what is shown below it: a terminal that is too low cuts that off first."""
+
+    below: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below is not None:
+            yield self.below
+
+
 @contextlib.contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int, unit: str, below: RenderableType | None = None
+) -> Iterator[Callable[[int], None]]:
     """Show a bar; call what is given with the number of units just done, which also heeds ctrl-C.
 
     Without a terminal one line is printed at the end, so that a log stays readable.
+
+    Args:
+        what: Is done.
+        total: Units.
+        unit: In the plural.
+        below: Shown below the bar on a terminal.
     """
     started, done = time.perf_counter(), 0
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = _Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar.below = below
     with bar, Interruption() as interruption:
         task = bar.add_task(what, total=total, rate="")
 

@@ -1,31 +1,74 @@
-"""A warm pool of worker processes, one torch thread each, shared by every stage of one run."""
+"""Where jobs are computed: on this machine, by a warm pool of processes shared by every stage of one run."""
 
 import atexit
 import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import torch
 
-_pool: ProcessPoolExecutor | None = None
 _here = False
 
 
-def worker_count() -> int:
-    """Return how many processes the pool has: one a core."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+class Executor(Protocol):
+    """Where jobs are computed: by processes of this machine, or of a cluster."""
+
+    def worker_count(self) -> int:
+        """Return how many jobs are computed at a time."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Compute a job, one torch thread, in a worker.
+
+        Raises:
+            BrokenExecutor: if no job can be computed any more; the future has it too.
+        """
+
+    def shut_down(self) -> None:
+        """Stop the workers."""
 
 
-def submit(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-    """Run a module-level function in a worker; in a worker itself, at once and in place."""
-    if _here:
-        future: Future[Any] = Future()
-        future.set_result(function(*arguments))
-        return future
-    return _warm_pool().submit(function, *arguments)
+class Pool:
+    """Processes of this machine, started at the first job, one torch thread each."""
+
+    def __init__(self, processes: int | None = None) -> None:
+        """Have one process a core, or so many."""
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def worker_count(self) -> int:
+        """Return how many processes the pool has."""
+        return self._processes or _cores()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Run a module-level function in a worker; in a worker itself, at once and in place."""
+        if _here:
+            future: Future[Any] = Future()
+            future.set_result(function(*arguments))
+            return future
+        return self._warm().submit(function, *arguments)
+
+    def shut_down(self, cancel: bool = True) -> None:
+        """Stop the workers; the next `submit` starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=not cancel, cancel_futures=cancel)
+            self._pool = None
+
+    def _warm(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Not fork: torch's threads do not survive it.
+            context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+            if os.name == "posix":
+                context.set_forkserver_preload(["torch", "envs", "policies"])
+            self._pool = ProcessPoolExecutor(self.worker_count(), mp_context=context, initializer=_start)
+            atexit.register(self.shut_down)
+        return self._pool
+
+
+SHARED = Pool()
+worker_count, submit, shut_down = SHARED.worker_count, SHARED.submit, SHARED.shut_down
 
 
 def set_threads(count: int) -> None:
@@ -34,30 +77,19 @@ def set_threads(count: int) -> None:
     cv2.setNumThreads(count)
 
 
-def shut_down(cancel: bool = True) -> None:
-    """Stop the workers; the next `submit` starts new ones."""
-    global _pool
-    if _pool is not None:
-        _pool.shutdown(wait=not cancel, cancel_futures=cancel)
-        _pool = None
-
-
-def _warm_pool() -> ProcessPoolExecutor:
-    global _pool
-    if _pool is None:
-        # Not fork: torch's threads do not survive it.
-        context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-        if os.name == "posix":
-            context.set_forkserver_preload(["torch", "envs", "policies"])
-        _pool = ProcessPoolExecutor(worker_count(), mp_context=context, initializer=_start)
-        atexit.register(shut_down)
-    return _pool
+def begin() -> None:
+    """Make this process a worker: one thread, and what it submits itself is done in place."""
+    global _here
+    _here = True
+    set_threads(1)
 
 
 def _start() -> None:
     import signal
 
-    global _here
-    _here = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the main process to handle
-    set_threads(1)
+    begin()
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,15 +1,21 @@
 """`study`: sources x targets x methods x seeds -> one table."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from simreal.cluster import RayCluster
 from simreal.commands.common import Common
+from simreal.errors import SimrealError
 from simreal.progress import say
 from simreal.study.plan import StudyPlan
-from simreal.study.run import Compared, StudyResult, run
+from simreal.study.run import CELLS, Compared, StudyResult, run
+from simreal.study.store import Store
+from simreal.workers import SHARED, Executor
 
 
 @dataclass(frozen=True)
@@ -22,19 +28,46 @@ class Study(Common):
     plan: Annotated[Path, tyro.conf.Positional] = Path("study.yaml")
     """The study: YAML with `sources`, `targets`, `methods`, and what else it sets."""
 
+    executor: Literal["local", "ray"] = "local"
+    """Where cells are computed: on this machine's cores, or on a Ray cluster (extra ray)."""
+    address: str | None = None
+    """Of the Ray cluster, HOST:PORT; else what RAY_ADDRESS says, or one on this machine."""
+    store: str | None = None
+    """Folder or object store that every node reaches, as fsspec names it; OUT/store by default."""
+
     resume = True  # what the folder has is gone on with, unless --overwrite
 
     def work(self) -> dict[str, Any]:
         """Compute, and print what the table says."""
         plan = StudyPlan.read(self.plan)
         if self.overwrite:
-            for path in (*self.folder().glob("*.parquet"), *self.folder().glob("target_only_*.json")):
-                path.unlink()
-        result = run(plan, self.folder())
+            for pattern in ("*.parquet", "*.journal", "target_only_*.json"):
+                for path in self.folder().glob(pattern):
+                    path.unlink()
+        with self._executor() as (executor, store):
+            result = run(plan, self.folder(), executor, store)
         for compared in result.compared:
             say(_line(compared))
         _list_unfinished(result)
         return {"study": result}
+
+    @contextlib.contextmanager
+    def _executor(self) -> Iterator[tuple[Executor, Store | None]]:
+        """Give what computes cells, and where its workers find what they start from."""
+        if self.executor == "local":
+            for name in ("address", "store"):
+                if (value := getattr(self, name)) is not None:
+                    raise SimrealError(f"--{name} {value}: belongs to --executor ray")
+            yield SHARED, None
+            return
+        cluster = RayCluster(self.address)
+        try:
+            store = Store(self.store or str(self.folder().absolute() / "store"))
+            if self.overwrite:
+                store.forget_table(self.folder() / CELLS)
+            yield cluster, store
+        finally:
+            cluster.shut_down()
 
 
 def _line(compared: Compared) -> str:

@@ -30,6 +30,8 @@ class Source:
     gripper: tuple[int, ...]
     env_id: str
     sha256: str
+    place: str
+    """Where workers read it: the run folder, or the address of a copy that a `Store` gave."""
 
     @classmethod
     def of_run(cls, folder: Path, expert: Path | None = None) -> "Source":
@@ -53,6 +55,7 @@ class Source:
             gripper_columns(bundle.manifest),
             bundle.manifest.env_id,
             both,
+            str(folder.absolute()),
         )
 
 

@@ -1,28 +1,33 @@
-"""Cells are computed over processes, each kept as soon as it is there."""
+"""Cells are computed by workers, each kept as soon as it is there."""
 
 import copy
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import BrokenExecutor, Future, as_completed
+from collections.abc import Callable, Hashable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from policies import Policy
-from simreal import workers
 from simreal.check import target_only
 from simreal.check.candidates import TARGET_ONLY, Shared, converge, train_and_run
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
-from simreal.progress import progress, say
+from simreal.progress import say
 from simreal.study.cells import Cell, Source, cell
+from simreal.study.standing import watched
+from simreal.study.store import fetch_source
 from simreal.study.table import Table
 from simreal.targets import Target
 from simreal.transfer.base import Once
+from simreal.workers import SHARED, Executor
 
 _MOST_KEPT = 8  # policies; a worker meets a candidate's seeds in turn, each for all targets
 _kept: dict[Hashable, Policy] = {}  # of this process
 _NO_TUNING = target_only.Tuned(0.0, 0, 0.0)  # of every other candidate
+Work = Callable[[str, str, Cell], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,82 +42,15 @@ class Computed:
     """Cells that ended in an error nobody foresaw."""
 
 
-def compute(
-    name: str, source: Source, cells: list[Cell], table: Table, minutes: float | None = None
-) -> Computed:
-    """Compute the cells that the table lacks, over processes.
-
-    A cell that is refused or fails keeps no other from being computed.
-
-    Args:
-        name: Of the progress bar.
-        source: What they start from.
-        cells: Which.
-        table: Where they are kept, each as soon as it is there.
-        minutes: After which no further cell is begun.
-
-    Raises:
-        BrokenExecutor: if a worker was killed; what is done is kept.
-    """
-    missing = {each.key(source): each for each in cells if each.key(source) not in table}
-    end_s = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running = iter(missing.values()), dict[Future[Any], Cell]()
-    computed = Computed(0, [])
-    with progress(name, len(missing), "cells") as advance:
-        while True:
-            _submit_some(source, waiting, running, end_s)
-            if not running:
-                break
-            done = next(as_completed(running))
-            _keep(source, running.pop(done), done, table, computed)
-            advance(1)
-    return dataclasses.replace(computed, left=len(list(waiting)))
-
-
-def _keep(source: Source, each: Cell, done: Future[Any], table: Table, computed: Computed) -> None:
-    """Put a finished cell where it belongs."""
-    error = done.exception()
-    if error is None:
-        table.add(each.row(source) | done.result())
-        return
-    if isinstance(error, BrokenExecutor):
-        raise error  # no further cell can be computed
-    say(f"{each.candidate} on {each.target.label}, seed {each.seed}: {error!r}")
-    if isinstance(error, SimrealError):
-        computed.refused.append((each, str(error)))
-    else:
-        computed.failed.append((each, repr(error)))
-
-
-def tune_target_only(
-    source: Source, target: Target, demos: int, run_seed: int, most_updates: int
-) -> target_only.Tuned:
-    """Settle the learning rate and the length of target-only for a budget, on a tuning seed."""
-    shared = shared_of(source, cell(target, TARGET_ONLY, run_seed, 0, demos=demos), most_updates)
-    trials = [workers.submit(converge, shared, rate, 0) for rate in target_only.LEARNING_RATES]
-    return target_only.choose([trial.result() for trial in trials])
-
-
-def _submit_some(
-    source: Source, waiting: Iterator[Cell], running: dict[Future[Any], Cell], end_s: float | None
-) -> None:
-    """Keep every worker busy with one more in its queue."""
-    while len(running) < 2 * workers.worker_count() and (end_s is None or time.monotonic() < end_s):
-        following = next(waiting, None)
-        if following is None:
-            return
-        tuned = _NO_TUNING
-        if following.learning_rate is not None:
-            tuned = target_only.Tuned(following.learning_rate, following.updates, 0.0)
-        shared = shared_of(source, following)
-        job = (source.sha256, shared, following.candidate, following.seed, tuned)
-        running[workers.submit(_run, *job)] = following
-
-
-def _run(source: str, shared: Shared, candidate: str, seed: int, tuned: target_only.Tuned) -> dict[str, Any]:
+def run_cell(place: str, sha256: str, each: Cell) -> dict[str, Any]:
+    """Train and judge the candidate of a cell, in a worker, and return the columns that tell how it did."""
     started = time.perf_counter()
-    kept = keeping(source, candidate, shared.run_seed, seed, shared.updates)
-    trained = train_and_run(shared, candidate, seed, tuned, kept)
+    shared = shared_of(_opened(place, sha256), each)
+    tuned = _NO_TUNING
+    if each.learning_rate is not None:
+        tuned = target_only.Tuned(each.learning_rate, each.updates, 0.0)
+    kept = keeping(sha256, each.candidate, each.run_seed, each.seed, each.updates)
+    trained = train_and_run(shared, each.candidate, each.seed, tuned, kept)
     return {
         "success_rate": trained.success_rate,
         "frames_used": trained.frames_used,
@@ -122,6 +60,107 @@ def _run(source: str, shared: Shared, candidate: str, seed: int, tuned: target_o
         "steps_taken": [episode.steps for episode in trained.episodes],
         "returns": [episode.total_reward for episode in trained.episodes],
     }
+
+
+def compute(
+    name: str,
+    source: Source,
+    cells: list[Cell],
+    table: Table,
+    minutes: float | None = None,
+    executor: Executor = SHARED,
+    work: Work = run_cell,
+) -> Computed:
+    """Compute the cells that the table lacks.
+
+    A cell that is refused or fails keeps no other from being computed.
+
+    Args:
+        name: Of the progress bar.
+        source: What they start from.
+        cells: Which.
+        table: Where they are kept, each as soon as it is there.
+        minutes: After which no further cell is begun.
+        executor: Where they are computed.
+        work: What a worker does with a source's place and hash and a cell.
+
+    Raises:
+        BrokenExecutor: if no cell can be computed any more; what is done is kept.
+    """
+    missing = {each.key(source): each for each in cells if each.key(source) not in table}
+    end_s = None if minutes is None else time.monotonic() + 60 * minutes
+    waiting, running = iter(missing.values()), dict[Future[Any], Cell]()
+    computed = Computed(0, [])
+
+    def fill() -> None:
+        """Keep every worker busy with one more in its queue."""
+        while len(running) < 2 * executor.worker_count() and (end_s is None or time.monotonic() < end_s):
+            following = next(waiting, None)
+            if following is None:
+                return
+            running[executor.submit(work, source.place, source.sha256, following)] = following
+
+    try:
+        with watched(name, source, cells, table) as told:
+            fill()
+            while running:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    each = running.pop(done)
+                    told(each, _keep(source, each, done, table, computed))
+                fill()
+    finally:
+        table.merge()
+    return dataclasses.replace(computed, left=len(list(waiting)))
+
+
+def _keep(source: Source, each: Cell, done: Future[Any], table: Table, computed: Computed) -> float | None:
+    """Put a finished cell where it belongs, and return its success rate if it has one."""
+    error = done.exception()
+    if error is None:
+        row = each.row(source) | done.result()
+        table.add(row)
+        return float(row["success_rate"])
+    if isinstance(error, BrokenExecutor):
+        raise error  # no further cell can be computed
+    say(f"{each.candidate} on {each.target.label}, seed {each.seed}: {error!r}")
+    if isinstance(error, SimrealError):
+        computed.refused.append((each, str(error)))
+    else:
+        computed.failed.append((each, repr(error)))
+    return None
+
+
+def tune_target_only(
+    source: Source,
+    target: Target,
+    demos: int,
+    run_seed: int,
+    most_updates: int,
+    executor: Executor = SHARED,
+) -> target_only.Tuned:
+    """Settle the learning rate and the length of target-only for a budget, on a tuning seed."""
+    each = cell(target, TARGET_ONLY, run_seed, 0, demos=demos)
+    given = (source.place, source.sha256, each, most_updates)
+    trials = [executor.submit(_converge, *given, rate) for rate in target_only.LEARNING_RATES]
+    return target_only.choose([trial.result() for trial in trials])
+
+
+def _converge(place: str, sha256: str, each: Cell, most_updates: int, rate: float) -> target_only.Tuned:
+    return converge(shared_of(_opened(place, sha256), each, most_updates), rate, 0)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(place: str, sha256: str) -> Source:
+    """Return the source at a place, in a worker.
+
+    Raises:
+        SimrealError: if it is another one now, or cannot be reached from here.
+    """
+    folder = fetch_source(place) if "://" in place else Path(place)
+    source = Source.of_run(folder)
+    if source.sha256 != sha256:
+        raise SimrealError(f"{folder}: trained anew since the study began: start it again")
+    return source
 
 
 def keeping(*key: Hashable) -> Once:

@@ -1,6 +1,8 @@
 """Carry out a study: every cell that is missing, then what the whole table says."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from simreal.study.cells import Cell, Source
 from simreal.study.computing import Computed, compute, tune_target_only
 from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
+from simreal.study.store import Store
 from simreal.study.table import Table, write_table
 from simreal.targets import Target
 from simreal.transfer import METHODS, method
+from simreal.workers import SHARED, Executor
 
 CELLS, EPISODES = "cells.parquet", "episodes.parquet"
 _NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
@@ -76,20 +80,32 @@ class _Part:
     compared: list[Compared]
 
 
-def run(plan: StudyPlan, folder: Path) -> StudyResult:
+def run(
+    plan: StudyPlan, folder: Path, executor: Executor = SHARED, store: Store | None = None
+) -> StudyResult:
     """Compute what `folder` lacks of a study, keep it there, and compare.
 
     Args:
         plan: What to compute.
-        folder: Gets `cells.parquet`, whole after every cell, and at the end `episodes.parquet`.
+        folder: Gets `cells.parquet`, and at the end `episodes.parquet`.
+        executor: Where cells are computed.
+        store: Where workers without this disk find the sources; it gets a copy of the table too.
 
     Raises:
-        SimrealError: for a source or a target that does not exist, before anything is computed.
+        SimrealError: for a source or a target that does not exist, before anything is computed; or if no
+            cell can be computed any more.
     """
     sources = [Source.of_run(path) for path in plan.sources]
     worlds = [plan.worlds(source.env_id) for source in sources]
-    table = Table(folder / CELLS)
-    parts = [_part(plan, *each, folder, table) for each in zip(sources, worlds, strict=True)]
+    if store is not None:
+        places = {source.place: store.put_source(Path(source.place)) for source in sources}
+        sources = [dataclasses.replace(source, place=places[source.place]) for source in sources]
+        store.fetch_table(folder / CELLS)
+    table = Table(folder / CELLS, store.put_table if store is not None else None)
+    try:
+        parts = [_part(plan, *each, folder, table, executor) for each in zip(sources, worlds, strict=True)]
+    except BrokenExecutor as error:
+        raise SimrealError(f"{error}; {folder} has what is finished: start again to go on") from None
     keys = {key: None for part in parts for key in part.cells}
     rows = [table[key] for key in keys if key in table]
     if rows:
@@ -109,29 +125,38 @@ def run(plan: StudyPlan, folder: Path) -> StudyResult:
     )
 
 
-def _part(plan: StudyPlan, source: Source, targets: Sequence[Target], folder: Path, table: Table) -> _Part:
+def _part(
+    plan: StudyPlan,
+    source: Source,
+    targets: Sequence[Target],
+    folder: Path,
+    table: Table,
+    executor: Executor,
+) -> _Part:
     """Compute the cells of one source, and compare."""
     path = folder / f"target_only_{source.name}.json"
     settings = [source.sha256, plan.tuning_updates, plan.seed]
     finished = Finished(path, settings, resume=True)
 
     def tune(target: Target, demos: int) -> Tuned:
-        return _tuned(plan, source, finished, target, demos)
+        return _tuned(plan, source, finished, target, demos, executor)
 
     groups = [
         (target, budget, plan.cells(target, budget, tune)) for target in targets for budget in plan.budgets
     ]
     cells = {each.key(source): each for *_, group in groups for found in group.values() for each in found}
-    computed = compute(f"study of {source.name}", source, _ordered(cells.values()), table)
+    computed = compute(f"study of {source.name}", source, _ordered(cells.values()), table, executor=executor)
     return _Part(cells, computed, [_compared(source, *group, plan, table) for group in groups])
 
 
-def _tuned(plan: StudyPlan, source: Source, finished: Finished, target: Target, demos: int) -> Tuned:
+def _tuned(
+    plan: StudyPlan, source: Source, finished: Finished, target: Target, demos: int, executor: Executor
+) -> Tuned:
     """Return target-only's settings for a target and a budget, settled on demonstrations of no candidate."""
     name = f"{target.label}, {demos} demonstrations"
     if finished.get(name) is None:
         try:
-            tuned = tune_target_only(source, target, demos, plan.seed, plan.tuning_updates)
+            tuned = tune_target_only(source, target, demos, plan.seed, plan.tuning_updates, executor)
         except SimrealError:
             # Its cells are refused for the same reason, each by itself.
             return Tuned(LEARNING_RATES[0], plan.tuning_updates, 0.0)

@@ -1,31 +1,53 @@
-"""The results of a study's cells, in one parquet file."""
+"""The results of a study's cells: a parquet file, and a journal of what came since it was written."""
 
-from collections.abc import Iterable, Iterator
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simreal.errors import SimrealError
+from simreal.results import to_plain
 from simreal.study.cells import Cell, Source
+
+_MERGE_S = 60.0  # merging 10,000 cells takes about a second
 
 
 class Table:
-    """Results of cells in a parquet file, which is whole after each one."""
+    """Results of cells, each safe on disk as soon as it is added.
 
-    def __init__(self, path: Path) -> None:
-        """Open the table, or start one.
+    Writing the whole parquet file after every cell is quadratic: 0.1 s a cell beyond 3,000. So a cell is
+    a line of JSON at the end of a journal, `cells.journal` beside `cells.parquet`, and the journal is
+    merged into the parquet file when it has grown as long, after a minute, and at the end. Killed at any
+    moment, what the two have together is every cell but one that was being written.
+    """
+
+    def __init__(self, path: Path, copy: Callable[[Path], None] | None = None) -> None:
+        """Open the table, or start one; nothing is written before a cell is added.
+
+        Args:
+            path: The parquet file.
+            copy: Called with it whenever it was written.
 
         Raises:
-            SimrealError: if the file is damaged.
+            SimrealError: if a file is damaged.
         """
-        self.path = path
+        self.path, self.journal = path, path.with_suffix(".journal")
+        self._copy = copy
         try:
             rows = pq.read_table(path).to_pylist() if path.is_file() else []
         except pa.ArrowException as error:
             raise SimrealError(f"{path}: truncated or damaged: {error}") from None
         self._rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
+        self._merged, self._merged_s = len(rows), time.monotonic()
+        self._appending: BinaryIO | None = None
+        self._unmerged = 0
+        for row in _journalled(self.journal):
+            self._rows[row["key"]] = row
+            self._unmerged += 1
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows
@@ -36,19 +58,50 @@ class Table:
     def __getitem__(self, key: str) -> dict[str, Any]:
         return self._rows[key]
 
-    def every(self) -> list[dict[str, Any]]:
-        """Return all rows."""
-        return list(self._rows.values())
-
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
+        if self._appending is None:
+            self.merge()  # what an interruption left, and perhaps half a line behind it
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._appending = self.journal.open("ab")
         self._rows[row["key"]] = row
-        write_table(self.path, self._rows.values())
+        self._appending.write(json.dumps(to_plain(row)).encode() + b"\n")
+        self._appending.flush()
+        self._unmerged += 1
+        if self._unmerged >= self._merged or time.monotonic() - self._merged_s > _MERGE_S:
+            self.merge()
+
+    def merge(self) -> None:
+        """Bring the parquet file up to date; no cell is ever in neither file."""
+        if self._unmerged:
+            write_table(self.path, self._rows.values())
+            self._merged, self._unmerged = len(self._rows), 0
+            if self._copy is not None:
+                self._copy(self.path)
+        if self._appending is not None:
+            self._appending.close()
+            self._appending = None
+        self._merged_s = time.monotonic()
+        self.journal.unlink(missing_ok=True)
 
     def rows(self, source: Source, cells: Iterable[Cell]) -> list[dict[str, Any]]:
         """Return the rows of those cells that are there."""
         keys = [each.key(source) for each in cells]
         return [self._rows[key] for key in keys if key in self]
+
+
+def _journalled(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a journal; a last one that was cut off has no end.
+
+    Raises:
+        SimrealError: if another line is damaged.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    try:
+        rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [row for row in rows if row["key"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SimrealError(f"{path}: damaged: {error}: delete it to compute its cells again") from None
 
 
 def write_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
