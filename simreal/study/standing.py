@@ -11,7 +11,6 @@ from simreal.progress import console, progress, say
 from simreal.study.cells import Cell, Source
 from simreal.study.table import Table
 
-_LINES = 10  # of a log, in equal parts of the cells
 Told = Callable[[Cell, float | None], None]
 
 
@@ -69,7 +68,7 @@ class Standing:
 def watched(name: str, source: Source, cells: list[Cell], table: Table) -> Iterator[Told]:
     """Show how a study stands while the block lasts; call what is given with every cell that is done.
 
-    Without a terminal a line is printed now and then.
+    Without a terminal a line is printed at every tenth.
     """
     standing = Standing(source, cells, table)
     total = len({key for each in cells if (key := each.key(source)) not in table})
@@ -81,11 +80,8 @@ def watched(name: str, source: Source, cells: list[Cell], table: Table) -> Itera
             count += 1
             standing.add(each, rate)
             advance(1)
-            if (
-                not console.is_terminal
-                and count < total
-                and _LINES * count // total > _LINES * (count - 1) // total
-            ):
+            tenths = [10 * number // total for number in (count - 1, count)]
+            if tenths[0] < tenths[1] < 10 and not console.is_terminal:
                 left = (time.monotonic() - started) / count * (total - count)
                 say(f"  {name}: {count:,} of {total:,} cells, {left / 60:.0f} min left")
 
