@@ -202,3 +202,12 @@ def test_guard_study(tmp_path: Path) -> None:
     cost = {(row["candidates"], row["world"], row["rule"], row["rollouts"]): row["cost"] for row in simulated}
     assert cost[3, "independent", "guard", 60] < cost[3, "independent", "guard", 10]
     assert cost[3, "independent", "guard", 20] < cost[3, "independent", "significance test", 20] / 2
+
+
+def test_benchmark_study(smoke_run: Path, tmp_path: Path) -> None:
+    sizes = ["--cells", "40", "--real-cells", "2", "--rounds", "1", "--updates", "2", "--episodes", "2"]
+    arguments = ["--run", str(smoke_run), "--sections", "local", "scaling", *sizes]
+    figures = run("benchmark_study.py", tmp_path / "r.json", *arguments)["benchmark"]
+    # Hundreds on a machine that does nothing else.
+    assert figures["local_idle_cells_per_s"] > 20
+    assert figures["two_over_one"] > 0

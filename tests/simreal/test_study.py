@@ -1,11 +1,16 @@
 """A study at its smallest, on a real run: nothing is computed twice, and nothing is lost."""
 
 import dataclasses
+import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies import Policy
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
@@ -14,6 +19,7 @@ from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.study import Cell, Computed, Source, Table, cell, compute, keeping
+from simreal.study.table import write_table
 from simreal.targets import parse_target
 from simreal.transfer import Problem, SourceAccess, method
 
@@ -80,6 +86,58 @@ def test_a_damaged_table_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(SimrealError, match=r"t\.parquet: truncated or damaged"):
         Table(path)
+
+
+def stored(path: Path, count: int) -> list[dict[str, object]]:
+    """Add rows as a study does, without its end: the process is killed."""
+    rows = [
+        {"key": f"{number:02}", "returns": [number / 3], "learning_rate": None} for number in range(count)
+    ]
+    table = Table(path)
+    for row in rows:
+        table.add(row)
+    return rows
+
+
+@given(count=st.integers(1, 20), cut=st.integers(0, 200))
+def test_whatever_was_being_written_no_cell_that_was_added_is_lost(count: int, cut: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.parquet"
+        rows = stored(path, count)
+        with (path.with_suffix(".journal")).open("ab") as journal:
+            journal.write(json.dumps({"key": "torn", "returns": [0.1] * 60}).encode()[:cut])
+        table = Table(path)
+        assert [table[row["key"]] for row in rows] == rows
+        assert "torn" not in table
+        table.add(added := {"key": "later", "returns": [0.5], "learning_rate": 0.1})
+        again = Table(path)
+        assert [again[row["key"]] for row in (*rows, added)] == [*rows, added]
+        again.merge()
+        assert not path.with_suffix(".journal").exists()
+        assert pq.read_table(path).to_pylist() == [*rows, added]
+
+
+def test_killed_between_the_two_files_of_a_merge(tmp_path: Path) -> None:
+    rows = stored(tmp_path / "t.parquet", 5)
+    write_table(tmp_path / "t.parquet", rows)  # and then the journal would be deleted
+    table = Table(tmp_path / "t.parquet")
+    table.merge()
+    assert pq.read_table(tmp_path / "t.parquet").to_pylist() == rows
+
+
+def test_a_table_is_written_whole_a_few_times_only(tmp_path: Path) -> None:
+    written: list[Path] = []
+    table = Table(tmp_path / "t.parquet", written.append)
+    for number in range(1000):
+        table.add({"key": str(number)})
+    table.merge()
+    assert 9 <= len(written) <= 13  # powers of two, and the end
+
+
+def test_a_damaged_journal_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "t.journal").write_text('{"key": "a"}\n{"ke\n{"key": "b"}\n')
+    with pytest.raises(SimrealError, match=r"t\.journal: damaged"):
+        Table(tmp_path / "t.parquet")
 
 
 def test_what_looks_at_no_target_is_made_once_and_given_out_as_copies(source: Source) -> None:
