@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pyarrow.parquet as pq
+import pytest
 
 from simreal.cli import main
 from simreal.study.table import Table
@@ -79,3 +80,16 @@ def killed_with_cells(command: list[str], path: Path, count: int) -> list[dict[s
     process.wait()
     assert 3 <= len(Table(path)._rows) < 12
     return pq.read_table(path).to_pylist()
+
+
+def test_options_of_a_cluster_belong_to_it(
+    smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "study.yaml"
+    plan.write_text(PLAN.format(run=smoke_run))
+    command = ["study", str(plan), "--out", str(tmp_path / "study"), "--quiet"]
+    assert main([*command, "--address", "10.0.0.1:6379"]) == 2
+    assert capsys.readouterr().err == "simreal: --address 10.0.0.1:6379: belongs to --executor ray\n"
+    monkeypatch.setattr("simreal.cluster.find_spec", lambda name: None)
+    assert main([*command, "--executor", "ray"]) == 2
+    assert "pip install 'simreal[ray]'" in capsys.readouterr().err
