@@ -24,7 +24,7 @@ import cloudpickle
 from simreal import workers
 from simreal.errors import SimrealError
 
-_ENDING_S = 10.0  # to leave the cluster
+_KNOCKING_S, _ENDING_S = 10.0, 10.0  # to find the cluster, and to leave it
 
 
 class RayCluster:
@@ -42,6 +42,8 @@ class RayCluster:
         """
         if find_spec("ray") is None:
             raise SimrealError("Ray is not installed: it needs the extra ray: pip install 'simreal[ray]'")
+        if address is not None:
+            _knock(address)
         self._name = "the Ray cluster" if address is None else f"the Ray cluster at {address}"
         self._numbers = itertools.count()
         self._pending: dict[int, Future[Any]] = {}
@@ -126,6 +128,21 @@ def perform(job: bytes) -> bytes:
     except Exception as error:
         outcome = False, error
     return cloudpickle.dumps(outcome)
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody is there: Ray would try for minutes.
+
+    Raises:
+        SimrealError: if nobody is.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SimrealError(f"--address {address}: takes HOST:PORT of the head node, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), _KNOCKING_S).close()
+    except (OSError, OverflowError) as error:
+        raise SimrealError(f"--address {address}: no Ray cluster answers there: {error}") from None
 
 
 def _start_relay(address: str | None) -> tuple["subprocess.Popen[bytes]", Connection]:
