@@ -41,6 +41,7 @@ class Options:
     real_cells: int = 8
     """Of `finetune`, in each round on each number of processes."""
     rounds: int = 3
+    demos: int = 10
     updates: int = UPDATES
     episodes: int = 50
     """Of each real cell."""
@@ -78,7 +79,7 @@ def idle(options: Options, source: Source, executor: Executor) -> float:
 
 def scaling(options: Options, source: Source) -> dict[str, float]:
     """Return the rates of real cells on one process and on two, and the median ratio."""
-    sizes = {"demos": 10, "updates": options.updates, "episodes": options.episodes}
+    sizes = {"demos": options.demos, "updates": options.updates, "episodes": options.episodes}
     target = parse_target("workshop@3", source.env_id)
     cells = [cell(target, "finetune", 0, seed, **sizes) for seed in range(options.real_cells)]
     pools = Pool(1), Pool(2)

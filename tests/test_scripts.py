@@ -205,8 +205,9 @@ def test_guard_study(tmp_path: Path) -> None:
 
 
 def test_benchmark_study(smoke_run: Path, tmp_path: Path) -> None:
-    sizes = ["--cells", "40", "--real-cells", "2", "--rounds", "1", "--updates", "2", "--episodes", "2"]
-    arguments = ["--run", str(smoke_run), "--sections", "local", "scaling", *sizes]
+    sizes = ["--demos", "1", "--updates", "2", "--episodes", "2", "--rounds", "1"]
+    counts = ["--cells", "40", "--real-cells", "2"]
+    arguments = ["--run", str(smoke_run), "--sections", "local", "scaling", *counts, *sizes]
     figures = run("benchmark_study.py", tmp_path / "r.json", *arguments)["benchmark"]
     # Hundreds on a machine that does nothing else.
     assert figures["local_idle_cells_per_s"] > 20

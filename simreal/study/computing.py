@@ -87,9 +87,10 @@ def compute(
     Raises:
         BrokenExecutor: if no cell can be computed any more; what is done is kept.
     """
-    missing = {each.key(source): each for each in cells if each.key(source) not in table}
+    keyed = {each.key(source): each for each in cells}
+    missing = [each for key, each in keyed.items() if key not in table]
     end_s = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running = iter(missing.values()), dict[Future[Any], Cell]()
+    waiting, running = iter(missing), dict[Future[Any], Cell]()
     computed = Computed(0, [])
 
     def fill() -> None:
@@ -101,7 +102,7 @@ def compute(
             running[executor.submit(work, source.place, source.sha256, following)] = following
 
     try:
-        with watched(name, source, cells, table) as told:
+        with watched(name, keyed, table) as told:
             fill()
             while running:
                 for done in wait(running, return_when=FIRST_COMPLETED).done:

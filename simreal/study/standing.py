@@ -2,13 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich.table import Table as Grid
 
 from simreal.progress import console, progress, say
-from simreal.study.cells import Cell, Source
+from simreal.study.cells import Cell
 from simreal.study.table import Table
 
 Told = Callable[[Cell, float | None], None]
@@ -36,10 +36,10 @@ class _Count:
 class Standing:
     """Counts of cells by candidate and target; rich prints it as a table."""
 
-    def __init__(self, source: Source, cells: Iterable[Cell], table: Table) -> None:
-        """Count cells, and what the table has of them."""
+    def __init__(self, cells: Mapping[str, Cell], table: Table) -> None:
+        """Count cells, which go by their keys, and what the table has of them."""
         self._counts: dict[tuple[str, str], _Count] = {}
-        for key, each in {each.key(source): each for each in cells}.items():
+        for key, each in cells.items():
             self._of(each).cells += 1
             if key in table:
                 self.add(each, table[key]["success_rate"])
@@ -65,13 +65,13 @@ class Standing:
 
 
 @contextlib.contextmanager
-def watched(name: str, source: Source, cells: list[Cell], table: Table) -> Iterator[Told]:
+def watched(name: str, cells: Mapping[str, Cell], table: Table) -> Iterator[Told]:
     """Show how a study stands while the block lasts; call what is given with every cell that is done.
 
     Without a terminal a line is printed at every tenth.
     """
-    standing = Standing(source, cells, table)
-    total = len({key for each in cells if (key := each.key(source)) not in table})
+    standing = Standing(cells, table)
+    total = sum(key not in table for key in cells)
     started, count = time.monotonic(), 0
     with progress(name, total, "cells", standing if total else None) as advance:
 

@@ -26,7 +26,7 @@ def shown(terminal: bool, source: Source, table: Table, monkeypatch: pytest.Monk
     console = Console(file=stream, force_terminal=terminal, width=80, highlight=False)
     for module in ("simreal.progress", "simreal.study.standing"):
         monkeypatch.setattr(f"{module}.console", console)
-    with watched("study", source, cells, table) as told:
+    with watched("study", {each.key(source): each for each in cells}, table) as told:
         told(cells[1], 1.0)
         told(cells[2], None)
     return stream.getvalue()
@@ -56,6 +56,6 @@ def test_the_longer_list_goes_down(source: Source, tmp_path: Path) -> None:
     table = Table(tmp_path / "t.parquet")
     for names, columns in (((ZERO_SHOT,), 2), ((ZERO_SHOT, "coral", "mmd", "rsd"), 4)):
         cells = [cell(target, name, 0, 0) for target in targets for name in names]
-        grid = Standing(source, cells, table).__rich__()
+        grid = Standing({each.key(source): each for each in cells}, table).__rich__()
         assert len(grid.columns) == columns
         assert grid.row_count == max(len(targets), len(names))
