@@ -19,7 +19,7 @@ from simreal.cluster import RayCluster
 from simreal.errors import SimrealError
 from simreal.exits import run_script
 from simreal.results import write_result
-from simreal.study import Cell, Source, Table, cell, compute, run_cell
+from simreal.study import Cell, Place, Source, Table, cell, compute, run_cell
 from simreal.targets import parse_target
 from simreal.transfer import UPDATES
 from simreal.workers import Executor, Pool
@@ -49,7 +49,7 @@ class Options:
     """Write the figures there as JSON."""
 
 
-def nothing(place: str, sha256: str, each: Cell) -> dict[str, Any]:
+def nothing(place: Place, sha256: str, each: Cell) -> dict[str, Any]:
     """Return at once what a cell of this size has."""
     outcome = {"success_rate": 1.0, "frames_used": 0, "seconds": 0.0}
     lists = {"successes": True, "steps_taken": 20, "returns": 1.5}

@@ -6,7 +6,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs import Domain
 from policies import Policy
@@ -14,6 +14,14 @@ from simreal.bundles import gripper_columns, load_bundle, source_domain
 from simreal.check.candidates import ZERO_SHOT, needs_of
 from simreal.targets import Target
 from simreal.transfer import METHODS, UPDATES, method
+
+
+class Place(NamedTuple):
+    """Where workers read a source: run folders, or the addresses of copies that a `Store` gave."""
+
+    run: str
+    expert: str
+    """Of the run whose teacher demonstrates."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,7 @@ class Source:
     gripper: tuple[int, ...]
     env_id: str
     sha256: str
-    place: str
-    """Where workers read it: the run folder, or the address of a copy that a `Store` gave."""
+    place: Place
 
     @classmethod
     def of_run(cls, folder: Path, expert: Path | None = None) -> "Source":
@@ -55,7 +62,7 @@ class Source:
             gripper_columns(bundle.manifest),
             bundle.manifest.env_id,
             both,
-            str(folder.absolute()),
+            Place(str(folder.absolute()), str((expert or folder).absolute())),
         )
 
 

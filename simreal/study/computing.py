@@ -16,7 +16,7 @@ from simreal.check.candidates import TARGET_ONLY, Shared, converge, train_and_ru
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
 from simreal.progress import say
-from simreal.study.cells import Cell, Source, cell
+from simreal.study.cells import Cell, Place, Source, cell
 from simreal.study.standing import watched
 from simreal.study.store import fetch_source
 from simreal.study.table import Table
@@ -27,7 +27,7 @@ from simreal.workers import SHARED, Executor
 _MOST_KEPT = 8  # policies; a worker meets a candidate's seeds in turn, each for all targets
 _kept: dict[Hashable, Policy] = {}  # of this process
 _NO_TUNING = target_only.Tuned(0.0, 0, 0.0)  # of every other candidate
-Work = Callable[[str, str, Cell], dict[str, Any]]
+Work = Callable[[Place, str, Cell], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Computed:
     """Cells that ended in an error nobody foresaw."""
 
 
-def run_cell(place: str, sha256: str, each: Cell) -> dict[str, Any]:
+def run_cell(place: Place, sha256: str, each: Cell) -> dict[str, Any]:
     """Train and judge the candidate of a cell, in a worker, and return the columns that tell how it did."""
     started = time.perf_counter()
     shared = shared_of(_opened(place, sha256), each)
@@ -146,21 +146,21 @@ def tune_target_only(
     return target_only.choose([trial.result() for trial in trials])
 
 
-def _converge(place: str, sha256: str, each: Cell, most_updates: int, rate: float) -> target_only.Tuned:
+def _converge(place: Place, sha256: str, each: Cell, most_updates: int, rate: float) -> target_only.Tuned:
     return converge(shared_of(_opened(place, sha256), each, most_updates), rate, 0)
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(place: str, sha256: str) -> Source:
+def _opened(place: Place, sha256: str) -> Source:
     """Return the source at a place, in a worker.
 
     Raises:
         SimrealError: if it is another one now, or cannot be reached from here.
     """
-    folder = fetch_source(place) if "://" in place else Path(place)
-    source = Source.of_run(folder)
+    run, expert = (fetch_source(name) if "://" in name else Path(name) for name in place)
+    source = Source.of_run(run, expert)
     if source.sha256 != sha256:
-        raise SimrealError(f"{folder}: trained anew since the study began: start it again")
+        raise SimrealError(f"{run}: trained anew since the study began: start it again")
     return source
 
 

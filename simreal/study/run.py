@@ -15,7 +15,7 @@ from simreal.check.target_only import LEARNING_RATES, Tuned
 from simreal.check.verdict import Comparison, compare_all
 from simreal.errors import SimrealError
 from simreal.pretrain.cost import source_cost
-from simreal.study.cells import Cell, Source
+from simreal.study.cells import Cell, Place, Source
 from simreal.study.computing import Computed, compute, tune_target_only
 from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
@@ -98,8 +98,11 @@ def run(
     sources = [Source.of_run(path) for path in plan.sources]
     worlds = [plan.worlds(source.env_id) for source in sources]
     if store is not None:
-        places = {source.place: store.put_source(Path(source.place)) for source in sources}
-        sources = [dataclasses.replace(source, place=places[source.place]) for source in sources]
+        copies = {name: store.put_source(Path(name)) for source in sources for name in source.place}
+        sources = [
+            dataclasses.replace(source, place=Place(*map(copies.__getitem__, source.place)))
+            for source in sources
+        ]
         store.fetch_table(folder / CELLS)
     table = Table(folder / CELLS, store.put_table if store is not None else None)
     try:

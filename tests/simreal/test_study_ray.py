@@ -22,7 +22,7 @@ from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.cli import main
 from simreal.cluster import RayCluster
 from simreal.errors import SimrealError
-from simreal.study import Cell, Computed, Source, Table, cell, compute, run_cell
+from simreal.study import Cell, Computed, Place, Source, Table, cell, compute, run_cell
 from simreal.study.store import Store
 from simreal.targets import parse_target
 
@@ -57,7 +57,7 @@ def source(smoke_run: Path) -> Source:
     return Source.of_run(smoke_run)
 
 
-def held(folder: str, place: str, sha256: str, each: Cell) -> dict[str, Any]:
+def held(folder: str, place: Place, sha256: str, each: Cell) -> dict[str, Any]:
     """Compute a cell once the folder has `go`; tell there that it was begun, by whom and where."""
     node = ray.get_runtime_context().get_node_id()
     (Path(folder) / f"{node}-{os.getpid()}-{uuid.uuid4().hex}").touch()
@@ -95,7 +95,7 @@ def test_every_cell_is_the_same_though_a_node_is_killed(
     assert ray_cluster.worker_count() == 2
     place = Store(str(tmp_path / "store")).put_source(smoke_run)
     try:
-        shared = Source(**vars(source) | {"place": place})
+        shared = Source(**vars(source) | {"place": Place(place, place)})
         work = functools.partial(held, str(begun))
         assert compute("there", shared, wanted, there, executor=ray_cluster, work=work) == Computed(0, [])
     finally:
