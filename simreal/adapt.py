@@ -2,8 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Given:
     """How reinforcement treats the encoder."""
     updates: int = UPDATES
     """Gradient updates."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """Of the method where they are not its own."""
 
     def problem(self, bundle: PolicyBundle, seed: int) -> Problem:
         """Return the problem of adapting a bundle to what is given.
@@ -71,13 +73,16 @@ def adapt(bundle: PolicyBundle, method_id: str, given: Given, seed: int) -> Poli
     Raises:
         SimrealError: if the method lacks something, or the data does not fit the bundle.
     """
-    chosen, problem = method(method_id), given.problem(bundle, seed)
+    chosen, problem = method(method_id).with_settings(given.settings), given.problem(bundle, seed)
     total, unit = problem.updates, "updates"
     if "rewarded steps" in chosen.needs and problem.rewarded is not None:
         total, unit = problem.rewarded.steps, "steps"
     with progress(f"adapt with {method_id}", total, unit) as advance:
         policy = chosen.adapt(problem, lambda losses: advance(1))
-    return adapted_bundle(bundle, policy, method_id, given.places, **_used(problem))
+    used: dict[str, Any] = _used(problem)
+    if given.settings:
+        used["settings"] = dict(given.settings)
+    return adapted_bundle(bundle, policy, method_id, given.places, **used)
 
 
 def _used(problem: Problem) -> dict[str, int]:

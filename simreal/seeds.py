@@ -4,6 +4,8 @@ from enum import IntEnum
 
 _INDEX_BITS, _RUN_BITS = 20, 20
 MAXIMUM = 1 << _RUN_BITS
+TUNING_RUNS = range(900, 1000)
+"""Run seeds of whatever chooses settings; what is reported of a method has another one."""
 
 
 class Purpose(IntEnum):

@@ -1,6 +1,7 @@
 """What a user would copy is run: the scripts, at their smallest."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,10 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import pyarrow.parquet as pq
 
 import envs
+from scripts import method_choice, tune_methods
 from simreal.check.candidates import ZERO_SHOT
-from simreal.study import Source, cell
+from simreal.check.finished import Finished
+from simreal.study import Source, cell, gap
 from simreal.study.table import write_table
 from simreal.targets import parse_target
 
@@ -129,6 +133,59 @@ def test_transferability(smoke_run: Path, tmp_path: Path) -> None:
     assert set(found["transferability"]["scores"]) == set(domains)
     lost = found["transferability"]["regret"]
     assert lost["always other"]["value"] == lost["least held-out error"]["value"]
+
+
+def test_method_choice(smoke_run: Path, tmp_path: Path) -> None:
+    """On a table that is made up, beside gaps that are kept: what is left is choosing."""
+    source, table = Source.of_run(smoke_run), tmp_path / "t.parquet"
+    targets = [parse_target(name, source.env_id) for name in ("blur@3", "glare@3", "hue-shift@3")]
+    rates = {ZERO_SHOT: 0.2, "finetune": 0.8, "color-match": 0.5}
+    cells = [cell(target, name, 900, 0, demos=10, frames=500) for target in targets for name in rates]
+    rows = [each.row(source) | {"success_rate": rates[each.candidate]} for each in cells]
+    write_table(table, rows)
+    kept = Finished(tmp_path / "t_gaps.json", [gap.ROLLOUTS, gap.DEMOS], resume=True)
+    for target in targets:
+        kept.keep(gap.gap_key(source, target), gap.Gap(0.2, 0.1, 0.1, 0.0, 0.1, 0.1, 1.0, 0.1, (0.1,)))
+    result = tmp_path / "r.json"
+    method_choice.main(method_choice.Options((smoke_run,), table, json=result))
+    found = json.loads(result.read_text())
+    jsonschema.validate(found, SCHEMA)
+    lost = {
+        name: {way["name"]: round(way["regret"]["value"], 3) for way in each["ways"]}
+        for name, each in found["choice"].items()
+    }
+    assert 0 <= lost["any"].pop("ensemble") <= 0.6  # three arms on two targets are less than trees need
+    assert lost["any"] == {"best fixed": 0.0, "zero-shot": 0.6, "random": 0.3}
+    assert lost["label-free"] == {"ensemble": 0.0, "best fixed": 0.0, "zero-shot": 0.3, "random": 0.15}
+    assert [each["arms"] for each in found["choice"].values()] == [2, 2, 3]
+
+
+def test_tune_methods_goes_on_after_a_kill(smoke_run: Path, tmp_path: Path) -> None:
+    out, result = tmp_path / "t", tmp_path / "r.json"
+    sizes = {"trials": 2, "seeds": 2, "fresh_seeds": 2, "updates": 2, "episodes": 1}
+    arguments = [text for name, size in sizes.items() for text in (f"--{name.replace('_', '-')}", str(size))]
+    where = ["--run", str(smoke_run), "--targets", "blur@1", "--out", str(out)]
+    script = [sys.executable, str(ROOT / "scripts/tune_methods.py"), "--methods", "random-conv", *where]
+    begun, cells = subprocess.Popen([*script, *arguments], start_new_session=True), out / "cells.parquet"
+    while begun.poll() is None and not cells.is_file():
+        time.sleep(0.02)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    before = {row["key"]: row for row in pq.read_table(cells).to_pylist()}
+    assert 0 < len(before) < 8
+
+    tune_methods.main(
+        tune_methods.Options(smoke_run, ("random-conv",), ("blur@1",), out=out, json=result, **sizes)
+    )
+    found = json.loads(result.read_text())
+    jsonschema.validate(found, SCHEMA)
+    after = {row["key"]: row for row in pq.read_table(cells).to_pylist()}
+    assert all(after[key] == row for key, row in before.items())  # to the second: not computed again
+    tuned = found["tuning"]["random-conv"]
+    assert [len(trial["scores"]) for trial in tuned["trials"]] == [2, 2]
+    assert tuned["trials"][0]["settings"] == tuned["default"] == {"largest": 5, "rate_scale": 1.0}
+    assert json.loads((out / "random-conv.json").read_text()) == tuned["best"]
+    assert {row["run_seed"] for row in after.values()} == {901}
 
 
 def test_large_dataset(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Candidates of a check: what each trains on, and how well it then does."""
 
 import functools
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Shared:
     """Which elements of the proprioception are the gripper's position."""
     steps: int = 0
     """Rewarded steps for each training seed."""
+    settings: str = ""
+    """Of the method where they are not its own: JSON, name to number."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def train_and_run(
         train = functools.partial(target_only.train, source.config, data, *settings)
     else:
         problem = _problem(shared, source, data, seed, training_seed, once)
-        train = functools.partial(method(name).adapt, problem)
+        chosen = method(name).with_settings(json.loads(shared.settings or "{}"))
+        train = functools.partial(chosen.adapt, problem)
     started = time.perf_counter()
     policy = train()
     seconds = 0.0 if name == ZERO_SHOT else time.perf_counter() - started

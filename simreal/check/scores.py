@@ -1,6 +1,6 @@
 """What a source promises on a target: every transferability score of it, on the same few demonstrations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,15 +106,24 @@ def _distance(
     source: SourceAccess,
     rng: np.random.Generator,
 ) -> float:
-    """Return the A-distance from whole episodes of the source, each in one appearance as on a target."""
+    batches, which = source_episodes(source, len(features), rng)
+    return proxy_a_distance(features_of(policy, batches), features, which, episode)
+
+
+def source_episodes(
+    source: SourceAccess, count: int, rng: np.random.Generator
+) -> tuple[Iterator[Batch], NDArray[np.int64]]:
+    """Return whole episodes of the source with `count` frames or more, and which frame is of which (N,).
+
+    Each is in one appearance, as an episode of a target is; at least two if there are so many.
+    """
     episodes = source.data.episodes()
     picked: list[NDArray[np.int64]] = []
     for index in rng.permutation(len(episodes)):
-        if sum(map(len, picked)) >= len(features) and len(picked) > 1:
+        if sum(map(len, picked)) >= count and len(picked) > 1:
             break
         picked.append(episodes[index])
     batches = (
         source.data.compose(frames, source.domain, rng, np.zeros(len(frames), np.int64)) for frames in picked
     )
-    which = np.repeat(np.arange(len(picked)), [len(frames) for frames in picked])
-    return proxy_a_distance(features_of(policy, batches), features, which, episode)
+    return batches, np.repeat(np.arange(len(picked)), [len(frames) for frames in picked])

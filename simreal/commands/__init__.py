@@ -5,6 +5,7 @@ from collections.abc import Callable
 from simreal.commands.common import Common
 from simreal.commands.deploy import Deploy, Export
 from simreal.commands.measure import Check, Evaluate
+from simreal.commands.recommend import Recommend
 from simreal.commands.record import Record
 from simreal.commands.select import Select
 from simreal.commands.show import Doctor, Report
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Common]] = {
     "select": Select,
     "check": Check,
     "study": Study,
+    "recommend": Recommend,
     "export": Export,
     "deploy": Deploy,
     "methods": Methods,

@@ -18,6 +18,7 @@ from simreal.errors import SimrealError
 from simreal.guarded import guarded, rivals
 from simreal.presets import PRESETS, Preset
 from simreal.progress import say
+from simreal.reading import load_yaml, number
 from simreal.targets import Target, check_spaces, parse_target
 from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
 from simreal.transfer.guard import stages
@@ -100,6 +101,8 @@ class Adapt(Common):
     """Rewarded steps in --target, for a method that needs them."""
     encoder: EncoderMode = "frozen"
     """How a method that learns from rewards treats the encoder."""
+    settings: Path | None = None
+    """JSON or YAML with numbers of the method, such as scripts/tune_methods.py finds; its own by default."""
     preset: Preset = "default"
     """How many updates."""
     guard: int | None = None
@@ -109,6 +112,8 @@ class Adapt(Common):
     def work(self) -> dict[str, Any]:
         """Adapt."""
         needs = method(self.method).needs
+        if self.settings is not None:
+            method(self.method).with_settings(_settings(self.settings))  # wrong ones are told at once
         if "source data" in needs and self.source is None:
             raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
         if self.guard is not None:
@@ -126,6 +131,7 @@ class Adapt(Common):
             self._rewarded(bundle, target) if "rewarded steps" in needs else None,
             self.encoder,
             PRESETS[self.preset].updates,
+            {} if self.settings is None else _settings(self.settings),
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
@@ -190,6 +196,13 @@ class Adapt(Common):
             return None
         check_spaces(target, bundle.manifest)
         return RewardedSteps(target, self.steps)
+
+
+def _settings(path: Path) -> dict[str, float]:
+    raw = load_yaml(path, "settings")
+    if not isinstance(raw, dict):
+        raise SimrealError(f"{path}: takes a mapping of settings to numbers, not {raw!r}")
+    return {str(name): number(path, value, str(name)) for name, value in raw.items()}
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ class Cell:
     episodes: int = 50
     learning_rate: float | None = None
     """Of target-only."""
+    settings: str = ""
+    """Of a method where they are not its own: JSON, name to number."""
 
     def key(self, source: Source) -> str:
         """Return the hash of everything that decides the result."""
@@ -92,6 +94,8 @@ class Cell:
             "source": source.sha256,
             "method": settings_of(self.candidate),
         }
+        if not self.settings:
+            del plain["settings"]  # the name that such a cell always had
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     def row(self, source: Source) -> dict[str, Any]:

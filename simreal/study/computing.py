@@ -49,7 +49,7 @@ def run_cell(place: Place, sha256: str, each: Cell) -> dict[str, Any]:
     tuned = _NO_TUNING
     if each.learning_rate is not None:
         tuned = target_only.Tuned(each.learning_rate, each.updates, 0.0)
-    kept = keeping(sha256, each.candidate, each.run_seed, each.seed, each.updates)
+    kept = keeping(sha256, each.candidate, each.run_seed, each.seed, each.updates, each.settings)
     trained = train_and_run(shared, each.candidate, each.seed, tuned, kept)
     return {
         "success_rate": trained.success_rate,
@@ -181,4 +181,5 @@ def shared_of(source: Source, each: Cell, most_updates: int = 0) -> Shared:
     """Return what a cell's job needs, fit to be sent to a worker."""
     policies: tuple[Packed, Packed] = (pack(source.policy), pack(source.teacher))
     sizes = (each.demos, each.episodes, each.updates, most_updates, each.run_seed, each.frames)
-    return Shared(each.target, *policies, source.data, source.domain, *sizes, source.gripper, each.steps)
+    where = (each.target, *policies, source.data, source.domain)
+    return Shared(*where, *sizes, source.gripper, each.steps, each.settings)

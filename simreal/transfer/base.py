@@ -1,7 +1,9 @@
 """The interface of every transfer method: what it needs, what it adapts, and what it is given."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -14,8 +16,8 @@ from policies import Policy
 from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
-from simreal.errors import SimrealError
-from simreal.learning import Learner, Losses
+from simreal.errors import SimrealError, nearest
+from simreal.learning import LearnConfig, Learner, Losses
 from simreal.transfer.rewarded import RewardedSteps
 
 Need = Literal["source data", "demonstrations", "unlabelled frames", "rewarded steps"]
@@ -38,6 +40,7 @@ def each_time(name: str, make: Callable[[], Policy]) -> Policy:
 EncoderMode = Literal["frozen", "slow", "free"]
 # Of reinforcement: the encoder's learning rate over the head's.
 ENCODER_RATES: dict[EncoderMode, float] = {"frozen": 0.0, "slow": 0.1, "free": 1.0}
+RATE_SCALE = "rate_scale"
 BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
@@ -108,6 +111,12 @@ class Problem:
     """How reinforcement treats the encoder."""
     once: Once = each_time
     """Asked for what a method makes of source, seed and budget alone, whatever the target; may keep it."""
+    rate_scale: float = 1.0
+    """What the method's learning rate is multiplied with."""
+
+    def learning(self, learning_rate: float, updates: int | None = None) -> LearnConfig:
+        """Return how to learn with a method's own rate, for all of the updates by default."""
+        return LearnConfig(self.updates if updates is None else updates, learning_rate * self.rate_scale)
 
     def copy_of_policy(self) -> Policy:
         """Return a copy of the source policy to adapt."""
@@ -134,6 +143,37 @@ class Method:
     adapts: str
     paper: str
     run: Callable[[Problem, Report], Policy]
+
+    def settings(self) -> dict[str, float]:
+        """Return the numbers that its function takes, with their defaults; switches are none."""
+        defaults = {name: each.default for name, each in inspect.signature(self.run).parameters.items()}
+        return {
+            name: value
+            for name, value in defaults.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+    def with_settings(self, settings: Mapping[str, float]) -> "Method":
+        """Return the method with other numbers; `rate_scale` multiplies its learning rate.
+
+        Raises:
+            SimrealError: naming a setting that it does not have, with the nearest; or part of a whole number.
+        """
+        defaults = self.settings() | {RATE_SCALE: 1.0}
+        own: dict[str, float] = {}
+        for name, value in settings.items():
+            if name not in defaults:
+                raise SimrealError(f"method {self.id!r} has no setting {name!r}; {nearest(name, defaults)}")
+            own[name] = type(defaults[name])(value)
+            if own[name] != value:
+                raise SimrealError(f"method {self.id!r}: {name}: takes a whole number, not {value!r}")
+        scale = own.pop(RATE_SCALE, 1.0)
+        inner = functools.partial(self.run, **own)
+
+        def run(problem: Problem, report: Report) -> Policy:
+            return inner(dataclasses.replace(problem, rate_scale=scale), report)
+
+        return dataclasses.replace(self, run=run if settings else self.run)
 
     def adapt(self, problem: Problem, report: Report = lambda losses: None) -> Policy:
         """Return an adapted policy.

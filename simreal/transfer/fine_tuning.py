@@ -8,7 +8,7 @@ from torch import nn
 
 from policies import Policy
 from simreal.data.batch import concatenate
-from simreal.learning import Group, LearnConfig, Learner
+from simreal.learning import Group, Learner
 from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, fit
 
 # Share of the updates before source frames join: of 0, 1/3 and 2/3 the best on tuning seeds.
@@ -29,7 +29,7 @@ def finetune(
     """
     policy = problem.copy_of_policy()
     trainable = None if encoder else policy.head.parameters()
-    return fit(Learner(policy, LearnConfig(problem.updates, learning_rate), trainable), problem, report)
+    return fit(Learner(policy, problem.learning(learning_rate), trainable), problem, report)
 
 
 def head_only(
@@ -59,7 +59,7 @@ def cotrain(problem: Problem, report: Report, *, share: float = 1 / 8, learning_
     Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
-    learner = Learner(policy, LearnConfig(problem.updates, learning_rate))
+    learner = Learner(policy, problem.learning(learning_rate))
     demonstrations, rng = problem.demonstrated(), problem.generator()
     assert problem.source is not None  # declared as needed
     alone, beside = round(_ALONE * learner.config.updates), round(share * BATCH_SIZE)
@@ -90,7 +90,7 @@ def gradual_unfreeze(
     layers = [tuple(policy.head.parameters()), *_layers(policy.encoder)[::-1]]
     last = len(layers) - 1
     groups = [Group(layer, _from(span * depth / last)) for depth, layer in enumerate(layers)]
-    learner = Learner(policy, LearnConfig(problem.updates, learning_rate), groups=groups)
+    learner = Learner(policy, problem.learning(learning_rate), groups=groups)
     return fit(learner, problem, report)
 
 
@@ -111,7 +111,7 @@ def lp_ft(problem: Problem, report: Report, *, probing: float = 0.5, learning_ra
         Group(tuple(policy.head.parameters()), lambda share: 5.0 if share < probing else 1.0),
         Group(tuple(policy.encoder.parameters()), _from(probing)),
     ]
-    learner = Learner(policy, LearnConfig(problem.updates, learning_rate), groups=groups)
+    learner = Learner(policy, problem.learning(learning_rate), groups=groups)
     return fit(learner, problem, report)
 
 
@@ -136,7 +136,7 @@ def l2_sp(
     def pull_back(rate: float) -> None:
         torch._foreach_lerp_(weights, source, 1 - 1 / (1 + rate * pull))
 
-    learner = Learner(policy, LearnConfig(problem.updates, learning_rate), after_step=pull_back)
+    learner = Learner(policy, problem.learning(learning_rate), after_step=pull_back)
     return fit(learner, problem, report)
 
 

@@ -10,8 +10,8 @@ from torch.func import functional_call
 from policies import Policy
 from policies.encoders import Observation
 from simreal.data.batch import Batch
-from simreal.errors import SimrealError
-from simreal.learning import LearnConfig, Learner, Losses
+from simreal.extras import extra
+from simreal.learning import Learner, Losses
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.tasks import Task, Tasks, source_tasks
 
@@ -137,7 +137,7 @@ def _learn_directions(
     encoder = ConditionedEncoder(policy.encoder, len(task.description), size)
     policy.encoder = encoder
     learned = [*encoder.embed.parameters(), *encoder.directions.parameters()]
-    learner = Learner(policy, LearnConfig(updates, 1e-3), trainable=learned)
+    learner = Learner(policy, problem.learning(1e-3, updates), trainable=learned)
     for _ in range(updates):
         report(learner.update(_described(task)))
         task = tasks(rng)
@@ -183,13 +183,7 @@ def _search(policy: Policy, problem: Problem, report: Report, size: int, looks: 
 
 
 def _optuna() -> Any:
-    try:
-        import optuna  # takes a second to import
-    except ImportError as error:
-        raise SimrealError(
-            f"latent-search needs the extra search: pip install 'simreal[search]' ({error})"
-        ) from None
-    return optuna
+    return extra("optuna", "latent-search", "search")
 
 
 def _key(name: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from policies import Policy
 from simreal.data.batch import Batch, concatenate, unlabelled
 from simreal.data.target import TargetData
-from simreal.learning import LearnConfig, Learner, Seen, Term
+from simreal.learning import Learner, Seen, Term
 from simreal.transfer.base import BATCH_SIZE, LabelledFrames, Problem, Report
 
 Draw = Callable[[np.random.Generator], Batch]
@@ -23,7 +23,7 @@ def fit_drawn(
     helpers: Iterable[nn.Module] = (),
 ) -> Policy:
     """Take the budget's updates from the source weights, each on a batch from `draw`."""
-    config = LearnConfig(problem.updates, learning_rate)
+    config = problem.learning(learning_rate)
     learner = Learner(problem.copy_of_policy(), config, terms=terms, helpers=helpers)
     rng = problem.generator()
     for _ in range(config.updates):

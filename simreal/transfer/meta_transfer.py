@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from policies import Policy
 from simreal.data.batch import Batch
-from simreal.learning import LearnConfig, Learner, Losses
+from simreal.learning import Learner, Losses
 from simreal.transfer.base import BATCH_SIZE, Method, Need, Problem, Report
 from simreal.transfer.meta_gradients import (
     Loss,
@@ -189,7 +189,7 @@ def _learn(
         assert problem.source is not None  # declared as needed
         tasks = source_tasks(problem.source, SUPPORT)
     policy, rng = problem.copy_of_policy(), problem.generator()
-    learner = Learner(policy, LearnConfig(updates, meta_rate))
+    learner = Learner(policy, problem.learning(meta_rate, updates))
     for _ in range(updates):
         start, found = _weights(policy), []
         for _ in range(TASKS):

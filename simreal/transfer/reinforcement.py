@@ -47,7 +47,7 @@ def ppo(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
     model = PPO(
         "MultiInputPolicy",
         env,
-        learning_rate=learning_rate,
+        learning_rate=learning_rate * problem.rate_scale,
         n_steps=rollout,
         batch_size=64,
         n_epochs=8,
@@ -80,7 +80,7 @@ def sac(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
     model = SAC(
         "MultiInputPolicy",
         env,
-        learning_rate=learning_rate,
+        learning_rate=learning_rate * problem.rate_scale,
         buffer_size=min(budget.steps, 20_000),  # 25 kB each, at 64 pixels
         learning_starts=0,  # SB3 would take random actions until then, on the target
         batch_size=64,

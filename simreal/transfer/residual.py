@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from policies import Policy
 from policies.encoders import Activation, mlp
 from policies.heads import PolicyHead
-from simreal.learning import LearnConfig, Learner
+from simreal.learning import Learner
 from simreal.transfer.base import Method, Problem, Report, fit
 
 WIDTH = 32
@@ -61,7 +61,7 @@ def residual(problem: Problem, report: Report, *, width: int = WIDTH, gain: floa
     head = ResidualHead(policy.head, policy.config.head.activation, width, gain)
     policy.head = head  # type: ignore[assignment]
     learned = [*head.hidden.parameters(), *head.output.parameters()]
-    learner = Learner(policy, LearnConfig(problem.updates, 1e-3), trainable=learned)
+    learner = Learner(policy, problem.learning(1e-3), trainable=learned)
     return merged(fit(learner, problem, report))
 
 

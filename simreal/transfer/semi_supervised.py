@@ -17,7 +17,7 @@ from policies import Policy
 from simreal.data.batch import Batch, concatenate, unlabelled
 from simreal.data.target import TargetData
 from simreal.images import convolve, draw_convolutions
-from simreal.learning import LearnConfig, Learner, Seen
+from simreal.learning import Learner, Seen
 from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report
 from simreal.transfer.loop import fit_drawn, frames_of
 
@@ -62,7 +62,7 @@ def pseudo_label(problem: Problem, report: Report, kept: float = _KEPT) -> Polic
     ICML workshop on challenges in representation learning; cf. Kumar et al. 2020, arXiv:2002.11361.
     """
     demonstrations, frames = problem.demonstrated(), frames_of(problem)
-    learner = Learner(problem.copy_of_policy(), LearnConfig(problem.updates, _RATE))
+    learner = Learner(problem.copy_of_policy(), problem.learning(_RATE))
     rng, half = problem.generator(), problem.updates // 2
     for _ in range(half):
         report(learner.update(demonstrations.batch(rng, BATCH_SIZE)))
