@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.candidates import ZERO_SHOT
 from simreal.errors import SimrealError
-from simreal.study.cells import Cell, Source
+from simreal.study.cells import Cell, Source, needs_of
 from simreal.study.gap import Gap
 from simreal.study.table import Table
 from simreal.targets import Target, parse_target
@@ -36,9 +36,7 @@ class Arm:
     @property
     def needs(self) -> tuple[str, ...]:
         """Return what its candidate needs."""
-        if self.candidate in METHODS:
-            return method(self.candidate).needs
-        return ("demonstrations",) if self.candidate == TARGET_ONLY else ()
+        return needs_of(self.candidate)
 
     @property
     def setting(self) -> str:

@@ -131,7 +131,8 @@ def _success(
     """Return mean success over the targets for one training seed; what the table has is not computed."""
     own = {each.name: each.default for each in space_of(candidate)}
     changed = {name: value for name, value in settings.items() if value != own[name]}
-    given: dict[str, Any] = dict(vars(tuning.budget)) | {
+    given: dict[str, Any] = {
+        **{name: getattr(tuning.budget, name) for name in ("demos", "frames", "steps")},
         "updates": tuning.updates,
         "episodes": tuning.episodes,
         "settings": json.dumps(changed, sort_keys=True) if changed else "",

@@ -166,7 +166,7 @@ def test_a_search_draws_tuning_seeds_alone(
     def refuse(*_: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(computing, "_run", refuse)
+    monkeypatch.setattr(computing, "run_cell", refuse)
     assert tune(source, "pseudo-label", tuning, tmp_path) == found
 
 
