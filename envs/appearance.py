@@ -30,18 +30,24 @@ _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 class Appearance:
     """How `count` frames look: sampled apart from being applied, so that it can be replayed."""
 
-    def __init__(self, columns: dict[str, NDArray[Any]], noise_offset: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        columns: dict[str, NDArray[Any]],
+        noise_offset: NDArray[np.int64],
+        palette: Array | None = None,
+    ) -> None:
         """Take columns as `Domain.sample_columns` gives them; parameters left out are nominal.
 
         Args:
             columns: Dotted name -> array (count,) or (count, n).
             noise_offset: int64 (count,), where the pixel noise of each frame starts.
+            palette: (count, SEGMENT_COUNT, 3), the colours of all segments in place of the columns'.
         """
         self.count = len(noise_offset)
         self.noise_offset = noise_offset
         self._columns = columns
         self.colour_matrix = _colour_matrices(self)
-        self.palette = _palettes(self)
+        self.palette = _palettes(self) if palette is None else palette
 
     @classmethod
     def of_world(cls, world: WorldParameters, noise_offset: int) -> "Appearance":

@@ -135,11 +135,14 @@ class SourceData:
             columns = {name: column[shared] for name, column in columns.items()}
         return self._batch(indices, columns, rng)
 
-    def _batch(
-        self, indices: NDArray[np.int64], columns: dict[str, NDArray[Any]], rng: np.random.Generator
-    ) -> Batch:
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one column of all frames, (N, ...): layers and labels by their names on disk."""
+        return self._arrays[name][: self.count]
+
+    def shown(self, indices: NDArray[np.int64], appearance: Appearance) -> Batch:
+        """Return the frames at `indices` in the appearance of each."""
         layers = Layers(*(self._arrays[name][indices] for name in _COLUMNS[:4]))
-        image = compose(layers, Appearance(columns, noise_offsets(rng, len(indices))))
+        image = compose(layers, appearance)
         proprio = torch.from_numpy(self._arrays["proprio"][indices])
         goal = (self._arrays["goal_position"][indices] - GOAL_CENTRE_M) / GOAL_SCALE_M
         return Batch(
@@ -147,6 +150,11 @@ class SourceData:
             torch.from_numpy(self._arrays["action"][indices]),
             {"goal_position": torch.from_numpy(goal)},
         )
+
+    def _batch(
+        self, indices: NDArray[np.int64], columns: dict[str, NDArray[Any]], rng: np.random.Generator
+    ) -> Batch:
+        return self.shown(indices, Appearance(columns, noise_offsets(rng, len(indices))))
 
     def _write_count(self) -> None:
         for array in self._arrays.values():

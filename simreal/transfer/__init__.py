@@ -3,6 +3,7 @@
 from simreal.errors import SimrealError, nearest
 from simreal.transfer import (
     alignment,
+    appearances,
     bayes_head,
     fine_tuning,
     instances,
@@ -30,6 +31,7 @@ _FAMILIES: tuple[tuple[Method, ...], ...] = (
     alignment.METHODS_OF_FAMILY,
     instances.METHODS_OF_FAMILY,
     pixels.METHODS_OF_FAMILY,
+    appearances.METHODS_OF_FAMILY,
     self_supervised.METHODS_OF_FAMILY,
     semi_supervised.METHODS_OF_FAMILY,
     reinforcement.METHODS_OF_FAMILY,

@@ -1,0 +1,127 @@
+"""Source frames that look as the demonstrations do: from real to simulation and back."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from envs.appearance import Appearance, noise_offsets
+from envs.camera import DISTRACTOR, SEGMENT_COUNT, TABLE
+from policies import Policy
+from simreal.data.batch import Batch, concatenate
+from simreal.data.source import SourceData
+from simreal.data.target import TargetData
+from simreal.errors import SimrealError
+from simreal.learning import LearnConfig, Learner
+from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, SourceAccess
+from simreal.transfer.fine_tuning import finetune
+from simreal.transfer.looks import SURFACES, Look, looks
+
+_FIRST_RATE, _RATE = 5e-4, 2e-4
+_JITTER = 0.1  # of a surface's brightness; half of it of each of its channels
+_ENOUGH = 0.4  # of the source's error on the demonstrations that may be left by looks alone
+_MOVE = 0.25  # most that the light of a look moves, image widths
+_FEW = 5  # pixels of other things: with fewer, distractors take any colour
+Array = NDArray[np.float32]
+
+
+def match_appearance(
+    problem: Problem, report: Report, *, first: float = 0.8, beside: float = 1 / 4
+) -> Policy:
+    r"""Train on source frames that look as the demonstrations do, then on the demonstrations.
+
+    .. math:: \hat c_e = \arg\max_c p(I_e \mid S(q_e, g_e), c), \quad
+              \min_w E_{D_S, \, e} \| h(f(c_e \circ s)) - a \|^2, \quad
+              \text{then } \min_w E_{D_T} \| h(f(o)) - a \|^2
+
+    with :math:`I_e` the images (T, H, W, 3) of demonstration :math:`e` and :math:`S` the segments that source
+    frames of its pose :math:`q` (T, P) and goal :math:`g` show: they tell which pixel should be what, so
+    that its colours and its light :math:`c_e` can be read off (`looks`). Then the stored layers :math:`s`
+    are composed in the looks of all demonstrations in turn, with the source's labels; `first` is how many
+    updates that takes, as a share of those on demonstrations, which come on top. In the second half of the
+    latter one such frame stands beside 1 / `beside` of the target's. Exists for shifts of colour and of
+    light, above all those that differ from episode to episode, such as a channel order nobody can rely
+    on: ten demonstrations show few goals in each look, the source shows thousands. It needs layers, hence a
+    simulated source. After Chebotar et al. 2019, arXiv:1810.05687, with appearance for dynamics and one
+    fit for many rounds.
+    """
+    source, data, rng = _layers(problem), problem.demonstrated(), problem.generator()
+    found = looks(source, data, problem.gripper) if first else []
+    policy = problem.copy_of_policy()
+    if found:
+        learner = Learner(policy, LearnConfig(max(1, round(first * problem.updates)), _FIRST_RATE))
+        while learner.done < learner.config.updates:
+            report(learner.update(shown(source, found, rng, BATCH_SIZE)))
+        policy = learner.averaged().train()
+        if _error(policy, data) > _ENOUGH * _error(problem.policy, data):
+            return finetune(problem, report)  # the shift is another, such as the camera's: as before
+    learner = Learner(policy, LearnConfig(max(1, problem.updates // 2) if found else problem.updates, _RATE))
+    while learner.done < learner.config.updates:
+        batch = data.batch(rng, BATCH_SIZE)
+        if found and beside:
+            # Without goal positions, as in `cotrain`: they would hold the features to the source's camera.
+            other = shown(source, found, rng, round(beside * BATCH_SIZE))
+            batch = concatenate(batch, dataclasses.replace(other, auxiliary={}))
+        report(learner.update(batch))
+    return learner.averaged()
+
+
+@torch.inference_mode()
+def _error(policy: Policy, data: TargetData) -> float:
+    """Return the mean square error of the actions on all demonstrations."""
+    return float(np.mean([(policy(part.observation) - part.action).square().mean() for part in data.parts()]))
+
+
+def shown(source: SourceData, found: list[Look], rng: np.random.Generator, size: int) -> Batch:
+    """Draw source frames, each composed in one of the looks, about as it is."""
+    indices, picked = np.sort(rng.integers(source.count, size=size)), rng.integers(len(found), size=size)
+    chosen = [found[index] for index in picked]
+    noise = np.array([look.noise for look in chosen]) * rng.uniform(0.5, 1.2, size)
+    palette = np.stack([_palette(look, rng) for look in chosen])
+    appearance = Appearance({"sensing.image_noise_std": noise}, noise_offsets(rng, size), palette)
+    batch = source.shown(indices, appearance)
+    images = batch.observation["image"].numpy().astype(np.float32)
+    for image, look in zip(images, chosen, strict=True):
+        image += 255 * _moved(look.veil, rng)
+    lit = torch.from_numpy(np.clip(images + 0.5, 0, 255).astype(np.uint8))
+    return dataclasses.replace(batch, observation=batch.observation | {"image": lit})
+
+
+def _palette(look: Look, rng: np.random.Generator) -> Array:
+    """Return a colour for every segment, (SEGMENT_COUNT, 3)."""
+    table = look.surfaces[SURFACES.index(TABLE)]
+    others = look.others if len(look.others) >= _FEW else rng.uniform(0, table.max(), (_FEW, 3))
+    palette = np.empty((SEGMENT_COUNT, 3))
+    palette[len(SURFACES) : DISTRACTOR] = table / 2
+    palette[list(SURFACES)] = look.surfaces
+    palette[DISTRACTOR:] = others[rng.integers(len(others), size=SEGMENT_COUNT - DISTRACTOR)]
+    palette *= rng.uniform(1 - _JITTER, 1 + _JITTER, (SEGMENT_COUNT, 1))
+    palette *= rng.uniform(1 - _JITTER / 2, 1 + _JITTER / 2, (SEGMENT_COUNT, 3))
+    return palette.astype(np.float32)
+
+
+def _moved(veil: Array, rng: np.random.Generator) -> Array:
+    """Return light (H, W, 3) elsewhere: a lamp's reflex may be anywhere in the next episode."""
+    reach = round(_MOVE * len(veil))
+    down, across = rng.integers(-reach, reach + 1, 2)
+    rows = np.clip(np.arange(veil.shape[0]) + down, 0, veil.shape[0] - 1)
+    columns = np.clip(np.arange(veil.shape[1]) + across, 0, veil.shape[1] - 1)
+    if rng.random() < 0.5:
+        columns = columns[::-1]
+    moved: Array = veil[rows[:, None], columns] * np.float32(rng.uniform(0.6, 1.3))
+    return moved
+
+
+def _layers(problem: Problem) -> SourceData:
+    if not isinstance(problem.source, SourceAccess):
+        raise SimrealError("match-appearance: a recorded source has no layers: give a simulation's run")
+    return problem.source.data
+
+
+METHODS_OF_FAMILY = (
+    Method(
+        "match-appearance", "pixel-level", "inductive", ("demonstrations", "source data"),
+        "encoder and head", "Chebotar et al. 2019, arXiv:1810.05687", match_appearance,
+    ),
+)  # fmt: skip
