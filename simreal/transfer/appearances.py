@@ -26,43 +26,51 @@ _FEW = 5  # pixels of other things: with fewer, distractors take any colour
 Array = NDArray[np.float32]
 
 
-def match_appearance(
-    problem: Problem, report: Report, *, first: float = 0.8, beside: float = 1 / 4
-) -> Policy:
-    r"""Train on source frames that look as the demonstrations do, then on the demonstrations.
+def match_appearance(problem: Problem, report: Report, *, first: float = 0.8, share: float = 1 / 4) -> Policy:
+    r"""Learn from source frames that look as the demonstrations do, then from both; or fine-tune.
 
     .. math:: \hat c_e = \arg\max_c p(I_e \mid S(q_e, g_e), c), \quad
-              \min_w E_{D_S, \, e} \| h(f(c_e \circ s)) - a \|^2, \quad
-              \text{then } \min_w E_{D_T} \| h(f(o)) - a \|^2
+              \min_w E_{s, a \sim D_S, \; e} \| h(f(\hat c_e \circ s)) - a \|^2, \quad \text{then with } D_T
 
-    with :math:`I_e` the images (T, H, W, 3) of demonstration :math:`e` and :math:`S` the segments that source
-    frames of its pose :math:`q` (T, P) and goal :math:`g` show: they tell which pixel should be what, so
-    that its colours and its light :math:`c_e` can be read off (`looks`). Then the stored layers :math:`s`
-    are composed in the looks of all demonstrations in turn, with the source's labels; `first` is how many
-    updates that takes, as a share of those on demonstrations, which come on top. In the second half of the
-    latter one such frame stands beside 1 / `beside` of the target's. Exists for shifts of colour and of
-    light, above all those that differ from episode to episode, such as a channel order nobody can rely
-    on: ten demonstrations show few goals in each look, the source shows thousands. It needs layers, hence a
-    simulated source. After Chebotar et al. 2019, arXiv:1810.05687, with appearance for dynamics and one
-    fit for many rounds.
+    with images :math:`I_e` (T, H, W, 3) of demonstration :math:`e`, and :math:`S` the segments that source
+    frames show with its pose :math:`q` (T, P) and goal :math:`g`: they tell which pixel is what, so that its
+    colours and its light :math:`c_e` can be read off (`looks`). The source's layers :math:`s` are then
+    composed in all looks by turns, labelled as ever, for `first` times the budget's updates; half of the
+    budget's follow on demonstrations, with `share` such frames to one of theirs. If the looks
+    alone leave more than two fifths of the error on the demonstrations, the shift is another, such as the
+    camera's, which source frames would hold back: then all is `finetune`, from the source weights. So is
+    it with `first` 0.
+
+    Exists for shifts of colour and light, above all those that change from episode to episode, such as a
+    channel order: ten demonstrations show each look a few times, the source can show it a thousand.
+    Needs layers: the source must be a simulation. Simulation fitted to real frames as in Chebotar et al.
+    2019, arXiv:1810.05687, here its appearance, and once.
     """
     source, data, rng = _layers(problem), problem.demonstrated(), problem.generator()
     found = looks(source, data, problem.gripper) if first else []
-    policy = problem.copy_of_policy()
     if found:
+        policy = problem.copy_of_policy()
         learner = Learner(policy, LearnConfig(max(1, round(first * problem.updates)), _FIRST_RATE))
         while learner.done < learner.config.updates:
             report(learner.update(shown(source, found, rng, BATCH_SIZE)))
         policy = learner.averaged().train()
-        if _error(policy, data) > _ENOUGH * _error(problem.policy, data):
-            return finetune(problem, report)  # the shift is another, such as the camera's: as before
-    learner = Learner(policy, LearnConfig(max(1, problem.updates // 2) if found else problem.updates, _RATE))
+        if _error(policy, data) <= _ENOUGH * _error(problem.policy, data):
+            return _join(problem, report, policy, found, rng, round(share * BATCH_SIZE))
+    return finetune(problem, report)
+
+
+def _join(
+    problem: Problem, report: Report, policy: Policy, found: list[Look], rng: np.random.Generator, beside: int
+) -> Policy:
+    """Go on with the demonstrations, and `beside` source frames in their looks in every update."""
+    data, source = problem.demonstrated(), _layers(problem)
+    learner = Learner(policy, LearnConfig(max(1, problem.updates // 2), _RATE))
     while learner.done < learner.config.updates:
         batch = data.batch(rng, BATCH_SIZE)
-        if found and beside:
+        if beside:
             # Without goal positions, as in `cotrain`: they would hold the features to the source's camera.
-            other = shown(source, found, rng, round(beside * BATCH_SIZE))
-            batch = concatenate(batch, dataclasses.replace(other, auxiliary={}))
+            other = dataclasses.replace(shown(source, found, rng, beside), auxiliary={})
+            batch = concatenate(batch, other)
         report(learner.update(batch))
     return learner.averaged()
 
@@ -102,14 +110,14 @@ def _palette(look: Look, rng: np.random.Generator) -> Array:
 
 
 def _moved(veil: Array, rng: np.random.Generator) -> Array:
-    """Return light (H, W, 3) elsewhere: a lamp's reflex may be anywhere in the next episode."""
+    """Return light (H, W, 1) elsewhere: a lamp's reflex may be anywhere in the next episode."""
     reach = round(_MOVE * len(veil))
     down, across = rng.integers(-reach, reach + 1, 2)
     rows = np.clip(np.arange(veil.shape[0]) + down, 0, veil.shape[0] - 1)
     columns = np.clip(np.arange(veil.shape[1]) + across, 0, veil.shape[1] - 1)
     if rng.random() < 0.5:
         columns = columns[::-1]
-    moved: Array = veil[rows[:, None], columns] * np.float32(rng.uniform(0.6, 1.3))
+    moved: Array = veil[rows[:, None], columns] * np.float32(rng.uniform(0.7, 1.5))
     return moved
 
 

@@ -26,6 +26,7 @@ _POSE, _ACTION, _PLACE = 0.5, 0.2, 0.15  # what counts as near: deviations, acti
 _LAST = 4  # frames of a demonstration that tell its goal best: the nearer, the better
 _FRAMES, _STEPS = 5, 8  # frames looked at; steps of each mixture
 _VEIL_PX = 4.0  # finer light than this is not light, pixels of a 64-pixel image
+_WHITE = 0.995
 _TINY = 1e-9
 
 
@@ -38,7 +39,7 @@ class Look:
     others: Array
     """(n, 3): colours of pixels that are none of these, such as of distractors; n may be 0."""
     veil: Array
-    """(H, W, 3): light on top that no surface explains, such as glare."""
+    """(H, W, 1): white light on top that no surface explains, such as glare."""
     noise: float
     """Deviation of the noise of a pixel."""
     spread: float
@@ -128,8 +129,9 @@ def _look(atlas: _Atlas, data: TargetData) -> Look:
     classes = prior.reshape(-1, prior.shape[-1])
     mean, share = _mixture(images.reshape(-1, 3), classes)
     veil = _veil(images, mean, share.reshape(prior.shape))
-    pixels = (images - veil).reshape(-1, 3)
-    mean, share = _mixture(pixels, classes)
+    telling = images.min(axis=-1).ravel() < _WHITE  # a pixel at its limit has lost its colour
+    pixels = (images - veil).reshape(-1, 3)[telling]
+    mean, share = _mixture(pixels, classes[telling])
     goal = share[:, _GOAL]
     spread = float((goal @ np.square(pixels - mean[_GOAL])).sum() / (goal.sum() + _TINY))
     others = pixels[share[:, _OTHER] > 0.9]
@@ -178,7 +180,7 @@ def _density(pixels: Array, mean: Array, whiten: Array) -> Array:
 
 
 def _veil(images: Array, mean: Array, share: Array) -> Array:
-    """Return the smooth light (H, W, 3) that the surfaces but for the goal leave unexplained."""
+    """Return the smooth white light (H, W, 1) that the surfaces but for the goal leave unexplained."""
     surfaces = share[..., :_GOAL]
     weight = surfaces.sum(axis=-1, keepdims=True)
     left = (weight * images - surfaces @ mean[:_GOAL]).sum(axis=0)
@@ -189,7 +191,8 @@ def _veil(images: Array, mean: Array, share: Array) -> Array:
 
     light = smooth(left) / (smooth(weight.sum(axis=0)) + 1e-3)
     light -= np.percentile(light, 10, axis=(0, 1))
-    result: Array = np.maximum(light, 0).astype(np.float32)
+    # Of all channels the darkest surface's tells most: the others are sooner at their limit.
+    result: Array = np.maximum(light.max(axis=-1, keepdims=True), 0).astype(np.float32)
     return result
 
 

@@ -82,7 +82,7 @@ class Blocks:
 
 @pytest.fixture(scope="module")
 def blocks(tmp_path_factory: pytest.TempPathFactory) -> Blocks:
-    columns = episodes(np.random.default_rng(0), 500)
+    columns = episodes(np.random.default_rng(0), 300)
     count = len(columns["action"])
     data = SourceData.create(tmp_path_factory.mktemp("source"), count, Frames(columns))
     data.append(Frames(columns), count)
@@ -95,9 +95,9 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Blocks:
         channels=(16, 16), strides=(1, 1),
     )  # fmt: skip
     policy = Policy(PolicyConfig(encoder, HeadConfig((32,)), 2))
-    learner, rng = Learner(policy, LearnConfig(800, 3e-3)), np.random.default_rng(0)
-    for _ in range(800):
-        learner.update(source.batch(rng, 64))
+    learner, rng = Learner(policy, LearnConfig(400, 4e-3)), np.random.default_rng(0)
+    for _ in range(400):
+        learner.update(source.batch(rng, 48))
     return Blocks(source, learner.averaged())
 
 
