@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.camera import BACKGROUND, DISTRACTOR, GOAL, ROBOT, TABLE
-from envs.parameters import FIELDS
+from envs.parameters import AppearanceParameters
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 
@@ -107,7 +107,7 @@ class _Atlas:
         rows = np.linspace(0, self._source.count - 1, min(300, self._source.count)).astype(np.int64)
         segment = np.minimum(self._source.column("segment")[rows], DISTRACTOR)
         shade = self._source.column("shade")[rows] / np.float32(255)
-        ambient = float(FIELDS["appearance.light_ambient"].default)
+        ambient = AppearanceParameters().light_ambient
         light = {BACKGROUND: 1.0}
         for each in (*SURFACES[1:], DISTRACTOR):
             lit = shade[segment == each]
