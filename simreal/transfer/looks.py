@@ -45,14 +45,18 @@ class Look:
     spread: float
     """Variance of the goal's colour: large where something else was taken for the goal, too."""
 
+    def chromaticity(self) -> Array:
+        """Return the surfaces' colours (4, 3) without their brightness."""
+        return self.surfaces / (np.linalg.norm(self.surfaces, axis=1, keepdims=True) + np.float32(_TINY))
+
     def distinct(self) -> float:
-        """Return how far the goal's chromaticity is from the nearest of the other surfaces."""
-        chromaticity = self.surfaces / (np.linalg.norm(self.surfaces, axis=1, keepdims=True) + _TINY)
-        return float(np.linalg.norm(chromaticity[:_GOAL] - chromaticity[_GOAL], axis=1).min())
+        """Return how far the goal's chromaticity is from the nearest of the other surfaces'."""
+        colours = self.chromaticity()
+        return float(np.linalg.norm(colours[:_GOAL] - colours[_GOAL], axis=1).min())
 
 
 def looks(source: SourceData, data: TargetData, gripper: tuple[int, ...] = ()) -> list[Look]:
-    """Return the looks of demonstrations, without those that are unsure of their goal.
+    """Return the looks of demonstrations, without those that mistake their goal.
 
     Args:
         source: Layers and labels.
@@ -63,7 +67,17 @@ def looks(source: SourceData, data: TargetData, gripper: tuple[int, ...] = ()) -
     found = [_look(atlas, data.only(np.array([episode]))) for episode in np.unique(data.episode)]
     widest = 6 * np.median([look.spread for look in found]) + 0.002
     palest = 0.4 * np.median([look.distinct() for look in found])
-    return [look for look in found if look.spread <= widest and look.distinct() >= palest]
+    return _agreeing([look for look in found if look.spread <= widest and look.distinct() >= palest])
+
+
+def _agreeing(found: list[Look]) -> list[Look]:
+    """Leave out looks whose goal has a colour far from all others': something else was taken for it."""
+    if len(found) < 3:
+        return found
+    goals = np.stack([look.chromaticity()[_GOAL] for look in found])
+    apart = np.linalg.norm(goals[:, None] - goals, axis=2)
+    nearest = np.partition(apart, 1, axis=1)[:, 1]  # the first is its own
+    return [look for look, near in zip(found, nearest <= 3 * np.median(nearest) + 0.1, strict=True) if near]
 
 
 class _Atlas:
