@@ -13,7 +13,7 @@ from simreal.data.batch import Batch, concatenate
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.learning import LearnConfig, Learner
+from simreal.learning import Learner
 from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, SourceAccess
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.looks import SURFACES, Look, looks
@@ -50,7 +50,7 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 0.8, sh
     found = looks(source, data, problem.gripper) if first else []
     if found:
         policy = problem.copy_of_policy()
-        learner = Learner(policy, LearnConfig(max(1, round(first * problem.updates)), _FIRST_RATE))
+        learner = Learner(policy, problem.learning(_FIRST_RATE, max(1, round(first * problem.updates))))
         while learner.done < learner.config.updates:
             report(learner.update(shown(source, found, rng, BATCH_SIZE)))
         policy = learner.averaged().train()
@@ -64,7 +64,7 @@ def _join(
 ) -> Policy:
     """Go on with the demonstrations, and `beside` source frames in their looks in every update."""
     data, source = problem.demonstrated(), _layers(problem)
-    learner = Learner(policy, LearnConfig(max(1, problem.updates // 2), _RATE))
+    learner = Learner(policy, problem.learning(_RATE, max(1, problem.updates // 2)))
     while learner.done < learner.config.updates:
         batch = data.batch(rng, BATCH_SIZE)
         if beside:
