@@ -10,8 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --root-u
 demo: setup  ## the main job, from nothing
 	$(BIN)/simreal run --out $(OUT) --overwrite
 
-test: setup  ## the whole test suite
-	$(BIN)/pytest
+test: setup  ## the whole test suite, on two cores
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 setup: $(STAMP)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from filelock import FileLock
 
 import envs  # noqa: F401  registers the ids
 from simreal import workers
@@ -28,10 +29,14 @@ def world() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The main job at its smallest, through the command line."""
-    folder = tmp_path_factory.mktemp("run") / "smoke"
-    assert main(["run", "--preset", "smoke", "--out", str(folder), "--quiet"]) == 0
+def smoke_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The main job at its smallest, through the command line; run once for all processes of pytest."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "run" / "smoke"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "result.json").is_file():
+            assert main(["run", "--preset", "smoke", "--out", str(folder), "--quiet", "--overwrite"]) == 0
     return folder
 
 

@@ -1,7 +1,6 @@
 """`TargetData`: what a method may see of the target, drawn as batches."""
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from simreal.data.batch import Batch
 from simreal.data.episodes import Episode
 from simreal.data.stored_images import ImageStore, StoredImages
 from simreal.errors import SimrealError
-
-_BYTE_DEVIATION = math.sqrt((256**2 - 1) / 12)  # of a uniform byte
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +120,9 @@ def _jittered(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Vary gain per channel by 10% and add up to 3% of noise: cheap, and shifts nothing."""
     count, _, width, channels = images.shape
     gain = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 1, channels)).astype(np.float32))
+    generator = torch.Generator().manual_seed(int(rng.integers(1 << 31)))
     strength = torch.from_numpy(rng.uniform(0, 8, (count, 1, 1)).astype(np.float32))
-    # Noise from bytes, uniform with a deviation of 1, and whole rows at a time: a third of the time.
-    rows = images.flatten(2)
-    noise = torch.from_numpy(rng.integers(256, size=rows.shape, dtype=np.uint8)).float()
-    noise.sub_(127.5).mul_(strength / _BYTE_DEVIATION)
+    rows = images.flatten(2)  # a gain for each of three channels at a time would take twice as long
+    noise = torch.randn(rows.shape, generator=generator).mul_(strength)
     varied = rows.float().mul_(gain.repeat(1, 1, width)).add_(noise)
     return varied.clamp_(0, 255).to(torch.uint8).view(images.shape)
