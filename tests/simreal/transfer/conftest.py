@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
+from simreal import learning
 from simreal.data.target import TargetData
 from simreal.learning import LearnConfig, Learner
 
@@ -58,6 +59,14 @@ class DigitWorld:
         with torch.inference_mode():
             guess = policy(data.at(np.arange(len(data))).observation)
         return float((guess - torch.from_numpy(data.actions)).square().mean())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _single_precision() -> Iterator[None]:
+    """How much a method helps on so small a problem depends on the arithmetic: the same everywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")
