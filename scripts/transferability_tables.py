@@ -15,15 +15,14 @@ from simreal.check.scores import PROMISE, Scores
 from simreal.check.transfer_metrics import Estimate
 from simreal.check.trials import Trials
 from simreal.errors import SimrealError
-from simreal.study import Cell, Source, Table
-from simreal.targets import parse_target
+from simreal.study import Source, Table
+from simreal.study.arms import cells_of
 
 Rows = list[dict[str, Any]]
 ByDomain = dict[str, dict[str, float | None]]
 STATIC = "static: severity, then family"
 # From one thing that is changed to many, as the suite lists them; fixed before anything was measured.
 FAMILIES = ("appearance", "sensing", "dynamics", "combined")
-_NAMED = ("demos", "frames", "steps", "run_seed", "seed", "updates", "episodes", "learning_rate")
 
 
 def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
@@ -34,12 +33,8 @@ def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
     """
     if not path.is_file():
         raise SimrealError(f"{path}: no such table: scripts/transfer_matrix.py or `simreal study` makes one")
-    found = []
-    for row in Table(path):
-        target = parse_target(f"{row['domain']}@{row['severity']}", source.env_id)
-        each = Cell(target, row["candidate"], **{name: row[name] for name in _NAMED})
-        if row["run_seed"] == run_seed and row["demos"] in (0, demos) and each.key(source) == row["key"]:
-            found.append(row)
+    cells = [row for _, rows in cells_of(Table(path), source).values() for row in rows]
+    found = [row for row in cells if row["run_seed"] == run_seed and row["demos"] in (0, demos)]
     if not found:
         what = f"run seed {run_seed} and {demos} demonstrations"
         raise SimrealError(f"{path}: no cell of the source {source.name} with {what}")

@@ -124,6 +124,8 @@ def told(spent: Spending, name: str) -> str:
             f"What {name} saves against {TARGET_ONLY} to a success of {spent.threshold:g} is not known: too "
             "few training seeds get there."
         )
+    if ends["at_most"] is None:
+        return _unmatched(spent, name)
     alone = [bounds(found[unit]["target_only_counts"], unit) for unit in ("seconds", "steps")]
     text = (
         f"To a success of {spent.threshold:g}, against {TARGET_ONLY}, {name} saves {alone[0]} of training "
@@ -138,12 +140,22 @@ def told(spent: Spending, name: str) -> str:
     return f"{text}; with the source's {cost} counted, {paid}{after}."
 
 
+def _unmatched(spent: Spending, name: str) -> str:
+    """Return what a candidate took, where target-only gets to the threshold on too few seeds to compare."""
+    took, source = spent.spent[name], spent.source
+    text = (
+        f"With this budget {TARGET_ONLY} does not get to a success of {spent.threshold:g}, which {name} does "
+        f"with {amount(took.seconds)} seconds of training and {amount(took.steps)} steps of the target"
+    )
+    if source is None:
+        return f"{text}; what the source cost is not known."
+    return f"{text}, after the source's {source.seconds:.0f} seconds and {source.steps:,} simulated steps."
+
+
 def bounds(saved: Mapping[str, Any], unit: str = "") -> str:
-    """Return a saving in words, at least one of whose bounds is known."""
+    """Return a saving in words, whose upper bound is known."""
     low, high = saved["at_least"], saved["at_most"]
     unit = unit and f" {unit}"
-    if high is None:
-        return f"at least {amount(low)}{unit}"
     if low is None:
         return f"at most {amount(high)}{unit}"
     return f"{amount(low)}{unit}" if low == high else f"{amount(low)} to {amount(high)}{unit}"
