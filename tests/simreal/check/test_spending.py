@@ -75,7 +75,8 @@ def test_a_sentence_says_it_with_the_source_and_without() -> None:
     hard = {"finetune": ours, "target-only": theirs}
     assert told(spending(hard, 0, 0, SOURCE), "finetune") == (
         "With this budget target-only does not get to a success of 0.75, which finetune does with 9.9 "
-        "seconds of training and 130 steps of the target, after the source's 300 seconds and 60,000 simulated steps."
+        "seconds of training and 130 steps of the target, after the source's 300 seconds and 60,000 "
+        "simulated steps."
     )
     assert told(spending(hard, 0, 0, None), "finetune").endswith("what the source cost is not known.")
     alone = spending({"zero-shot": kept(0.4), "target-only": kept(0.8)}, 0, 0, SOURCE)

@@ -57,6 +57,14 @@ def test_shape_of_the_rejected_states(blocks: int) -> None:
         assert not (here[:, 1:] & ~here[:, :-1]).any()
 
 
+def test_equal_policies_are_called_different_on_five_days_of_a_hundred() -> None:
+    days = np.random.default_rng(0).random((4000, 20, 2)) < 0.5
+    found = [step.decide(day, 20) for day in days]
+    better, worse = (sum(each is not None and each.better == way for each in found) for way in (True, False))
+    assert 0.019 < better / len(days) < 0.031  # 2.5% on each side, and three deviations
+    assert 0.019 < worse / len(days) < 0.031
+
+
 def test_it_finds_more_than_the_e_process() -> None:
     rng = np.random.default_rng(0)
     days = np.moveaxis(rng.random((2, 200, 30)) < np.array([0.8, 0.4])[:, None, None], 0, -1)
@@ -87,6 +95,9 @@ def test_several_share_the_error() -> None:
     assert found[2] is None
     assert found[0] is not None
     assert found[0].after >= alone.after
+    shared = step.decide_all([run, *[run[:, [1, 1]]] * 9], 20)[0]
+    assert shared is not None
+    assert shared.after > alone.after
     assert step.decide_all([run], 20) == [alone]
     assert step.decide_all([], 20) == []
 
