@@ -17,6 +17,7 @@ from envs import Domain
 from envs.appearance import Appearance, compose, noise_offsets
 from envs.camera import Layers
 from simreal.data.batch import Batch
+from simreal.data.motions import Motions
 from simreal.errors import SimrealError
 
 # The actions are what the teacher would do; `executed` is what was done.
@@ -100,6 +101,10 @@ class SourceData:
         """Return the indices of the frames of each episode, in order of time."""
         episode = self._arrays["episode"][: self.count]
         return np.split(np.arange(self.count), np.flatnonzero(episode[1:] != episode[:-1]) + 1)
+
+    def motions(self) -> Motions:
+        """Return what was done in all episodes and how the robot moved."""
+        return Motions(*(self.column(name) for name in ("proprio", "executed", "episode")))
 
     def pairs(self, domain: Domain, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
         """Draw pairs of a frame and the one after it, in one appearance.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from simreal.data.batch import Batch
 from simreal.data.episodes import Episode
+from simreal.data.motions import Motions
 from simreal.data.stored_images import ImageStore, StoredImages
 from simreal.errors import SimrealError
 
@@ -86,6 +87,10 @@ class TargetData:
     def batch(self, rng: np.random.Generator, size: int) -> Batch:
         """Draw `size` frames with replacement, lightly jittered in light and noise."""
         return self.at(rng.integers(len(self), size=size), rng)
+
+    def motions(self) -> Motions:
+        """Return what was done in all episodes and how the robot moved."""
+        return Motions(self.proprio, self.actions, self.episode)
 
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
         """Draw `size` pairs of a frame and the one after it.

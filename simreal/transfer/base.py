@@ -14,6 +14,7 @@ from envs import Domain
 from envs.distributions import Distribution
 from policies import Policy
 from simreal.data.batch import Batch
+from simreal.data.motions import Motions
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError, nearest
@@ -60,6 +61,9 @@ class LabelledFrames(Protocol):
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
         """Draw frames and the ones after them; what was done in between is the first ones' `executed`."""
 
+    def motions(self) -> Motions:
+        """Return what was done in all episodes and how the robot moved."""
+
 
 @dataclass(frozen=True)
 class SourceAccess:
@@ -88,6 +92,10 @@ class SourceAccess:
     def pairs(self, rng: np.random.Generator, size: int) -> tuple[Batch, Batch]:
         """Draw pairs of successive frames, each pair in a fresh appearance."""
         return self.data.pairs(self.domain, rng, size)
+
+    def motions(self) -> Motions:
+        """Return what was done in all episodes and how the robot moved."""
+        return self.data.motions()
 
 
 @dataclass(frozen=True)

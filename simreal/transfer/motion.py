@@ -1,0 +1,148 @@
+r"""Motion: the policy's actions are scaled so that the target moves as the source did.
+
+Over an episode of :math:`T` steps a robot moves :math:`q_T - q_0 = \gamma A \sum_t a_t + T c`, whatever its
+delay and its inertia: :math:`A` (P, A) is fitted on the source's episodes, the gain :math:`\gamma` and a
+drift :math:`c` (P,) on the demonstrations. :math:`\gamma` of 0.3 is a robot that moves a third as far.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from policies import Policy
+from simreal.data.motions import Totals
+from simreal.transfer.appearances import match_appearance
+from simreal.transfer.base import Method, Problem, Report
+from simreal.transfer.fine_tuning import finetune
+from simreal.transfer.loop import source_of
+
+_USUAL = 0.9  # of the source's episodes have a gain that the policy has learned to live with
+_SURE = 0.95
+_MOST = 4.0
+_PAPER = "Christiano et al. 2016, arXiv:1610.03518"
+Array = NDArray[np.float64]
+
+
+def match_motion(problem: Problem, report: Report, *, most: float = _MOST) -> Policy:
+    r"""Fine-tune, then scale actions until the target moves as far as the source did.
+
+    .. math:: \min_w E_{D_T} \| h(f(o)) - a \|^2, \quad h \leftarrow k h, \quad
+              k = 1 / \max(\gamma, s) \text{ if weaker, } 1 / \min(\gamma, s) \text{ if stronger}
+
+    with actions :math:`a` (A,), the gain :math:`\gamma` of the target's motion over the source's (this
+    module) and :math:`s` the ratio of their speeds: a demonstrator who pushes harder already, and so is
+    as fast as in the source, is only imitated. :math:`k` is 1 unless the 95% interval of the gain, and the
+    ratio of speeds, lie outside what nine in ten source episodes have, which randomization has covered; and
+    at most `most`, where 1 is fine-tuning. Exists for shifts of dynamics that make every motion smaller
+    or larger, such as slow servos: there the demonstrations of an expert who never knew are slow, and
+    imitation is as slow. An inverse dynamics model of one number, after Christiano et al. 2016,
+    arXiv:1610.03518, and Hanna and Stone 2017, doi:10.1609/aaai.v31i1.11124.
+    """
+    return scaled(finetune(problem, report), _factor(problem, most))
+
+
+def match(
+    problem: Problem, report: Report, *, first: float = 0.8, share: float = 1 / 4, most: float = _MOST
+) -> Policy:
+    """Match appearance, then motion: perception, head and dynamics by the same demonstrations.
+
+    First `match_appearance` with `first` and `share`, then the actions are scaled as in `match_motion`,
+    by `most` at the most: what either finds nothing of, it leaves to fine-tuning. With `first` 0 and `most` 1
+    all is fine-tuning. Exists for targets of which nobody knows what is different.
+    """
+    return scaled(match_appearance(problem, report, first=first, share=share), _factor(problem, most))
+
+
+def _factor(problem: Problem, most: float) -> float:
+    source, data = source_of(problem).motions(), problem.demonstrated().motions()
+    factor = effort(source.totals(problem.gripper), data.totals(problem.gripper))
+    return min(max(factor, 1 / most), most)
+
+
+def effort(source: Totals, target: Totals) -> float:
+    """Return what actions should be multiplied with for the target to move as the source does.
+
+    1 where the source's episodes differ as much among themselves, where the demonstrations are too few
+    to tell, or where they are as fast as the source's anyway.
+    """
+    if len(source) < 2 or not len(target):
+        return 1.0
+    fitted = _Fitted(source)
+    low, high = fitted.usual()
+    gain, reach = fitted.gain(target)
+    speed = fitted.speed(target) / fitted.speed(source)
+    if gain + reach < low and speed < low:
+        return max(1.0, 1 / max(gain, speed))
+    if gain - reach > high and speed > high:
+        return min(1.0, 1 / min(gain, speed))
+    return 1.0
+
+
+class _Fitted:
+    """How the source moves; elements of the proprioception count by how well they are predicted."""
+
+    def __init__(self, source: Totals) -> None:
+        self._source = source
+        given = np.column_stack([source.pushed, source.steps])
+        fit = np.linalg.lstsq(given, source.moved, rcond=None)[0]
+        deviation = (source.moved - given @ fit).std(axis=0)
+        self._unit = np.maximum(deviation, 1e-6 + 1e-3 * source.moved.std(axis=0))
+        self._push, self._drift = fit[:-1], fit[-1]
+
+    def usual(self) -> tuple[float, float]:
+        """Return the interval in which nine of ten source episodes have their gain."""
+        expected, moved = self._both(self._source)
+        size = np.square(expected).sum(axis=1)
+        telling = size >= np.median(size)  # what hardly moved has any gain
+        gains = (expected * moved).sum(axis=1)[telling] / (size[telling] + 1e-12)
+        count = len(gains)
+        if count < 2:
+            return -np.inf, np.inf
+        reach = stats.t.ppf((1 + _USUAL) / 2, count - 1) * gains.std(ddof=1) * (1 + 1 / count) ** 0.5
+        return float(gains.mean() - reach), float(gains.mean() + reach)
+
+    def gain(self, target: Totals) -> tuple[float, float]:
+        """Return the target's gain and half its 95% interval, beside a drift that is no gain."""
+        expected, moved = self._both(target)
+        episodes, size = expected.shape
+        steps = np.kron(np.eye(size), target.steps[:, None])
+        given = np.column_stack([expected.T.reshape(-1), steps])
+        freedom = episodes * size - given.shape[1]
+        if freedom < 1:
+            return 1.0, np.inf
+        wanted = moved.T.reshape(-1)
+        fit = np.linalg.lstsq(given, wanted, rcond=None)[0]
+        spread = float(np.square(wanted - given @ fit).sum()) / freedom
+        error = (spread * np.linalg.pinv(given.T @ given)[0, 0]) ** 0.5
+        return float(fit[0]), float(stats.t.ppf((1 + _SURE) / 2, freedom) * error)
+
+    def speed(self, totals: Totals) -> float:
+        """Return how far an episode goes in a step."""
+        return float(np.linalg.norm(totals.moved / self._unit, axis=1).sum() / totals.steps.sum()) + 1e-12
+
+    def _both(self, totals: Totals) -> tuple[Array, Array]:
+        """Return movements as the source would make them for the same actions, and as they were."""
+        drift = totals.steps[:, None] * self._drift
+        return totals.pushed @ self._push / self._unit, (totals.moved - drift) / self._unit
+
+
+@torch.no_grad()
+def scaled(policy: Policy, factor: float) -> Policy:
+    """Multiply the actions of a policy, in place, and return it."""
+    if factor != 1.0:
+        for values in policy.head.output.parameters():
+            values.mul_(factor)
+    return policy
+
+
+METHODS_OF_FAMILY = (
+    Method(
+        "match-motion", "dynamics", "inductive", ("demonstrations", "source data"),
+        "encoder and head", _PAPER, match_motion,
+    ),
+    Method(
+        "match", "dynamics", "inductive", ("demonstrations", "source data"),
+        "encoder and head", "Chebotar et al. 2019, arXiv:1810.05687", match,
+    ),
+)  # fmt: skip
