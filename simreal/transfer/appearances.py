@@ -18,7 +18,8 @@ from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, SourceAcc
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.looks import SURFACES, Look, looks
 
-_FIRST_RATE, _RATE = 5e-4, 2e-4
+_FIRST_RATE, _RATE = 1e-3, 2e-4
+_SMALL = 16  # source frames in an update of the first stage: many small updates learn more than a few large
 _JITTER = 0.1  # of a surface's brightness; half of it of each of its channels
 _ENOUGH = 0.4  # of the source's error on the demonstrations that may be left by looks alone
 _MOVE = 0.25  # most that the light of a look moves, image widths
@@ -26,7 +27,7 @@ _FEW = 5  # pixels of other things: with fewer, distractors take any colour
 Array = NDArray[np.float32]
 
 
-def match_appearance(problem: Problem, report: Report, *, first: float = 0.8, share: float = 1 / 4) -> Policy:
+def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, share: float = 1 / 4) -> Policy:
     r"""Learn from source frames that look as the demonstrations do, then from both; or fine-tune.
 
     .. math:: \hat c_e = \arg\max_c p(I_e \mid S(q_e, g_e), c), \quad
@@ -35,11 +36,11 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 0.8, sh
     with images :math:`I_e` (T, H, W, 3) of demonstration :math:`e`, and :math:`S` the segments that source
     frames show with its pose :math:`q` (T, P) and goal :math:`g`: they tell which pixel is what, so that its
     colours and its light :math:`c_e` can be read off (`looks`). The source's layers :math:`s` are then
-    composed in all looks by turns, labelled as ever, for `first` times the budget's updates; half of the
-    budget's follow on demonstrations, with `share` such frames to one of theirs. If the looks
-    alone leave more than two fifths of the error on the demonstrations, the shift is another, such as the
-    camera's, which source frames would hold back: then all is `finetune`, from the source weights. So is
-    it with `first` 0.
+    composed in all looks by turns, labelled as ever, for `first` times the budget's updates, of sixteen
+    frames each; half of the budget's follow on demonstrations, with `share` such frames to one of theirs. If
+    the looks alone leave more than two fifths of the error on the demonstrations, the shift is another, such
+    as the camera's, which source frames would hold back: then all is `finetune`, from the source weights. So
+    is it with `first` 0.
 
     Exists for shifts of colour and light, above all those that change from episode to episode, such as a
     channel order: ten demonstrations show each look a few times, the source can show it a thousand.
@@ -52,7 +53,7 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 0.8, sh
         policy = problem.copy_of_policy()
         learner = Learner(policy, problem.learning(_FIRST_RATE, max(1, round(first * problem.updates))))
         while learner.done < learner.config.updates:
-            report(learner.update(shown(source, found, rng, BATCH_SIZE)))
+            report(learner.update(shown(source, found, rng, _SMALL)))
         policy = learner.averaged().train()
         if _error(policy, data) <= _ENOUGH * _error(problem.policy, data):
             return _join(problem, report, policy, found, rng, round(share * BATCH_SIZE))

@@ -43,7 +43,7 @@ def match_motion(problem: Problem, report: Report, *, most: float = _MOST) -> Po
 
 
 def match(
-    problem: Problem, report: Report, *, first: float = 0.8, share: float = 1 / 4, most: float = _MOST
+    problem: Problem, report: Report, *, first: float = 3.2, share: float = 1 / 4, most: float = _MOST
 ) -> Policy:
     """Match appearance, then motion: perception, head and dynamics by the same demonstrations.
 
