@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from policies import Policy, PolicyBundle
+from simreal import workers
 from simreal.bundles import git_commit, gripper_columns, source_domain
 from simreal.check.verdict import Comparison
 from simreal.data.episodes import Episode
@@ -21,6 +22,8 @@ from simreal.errors import SimrealError
 from simreal.progress import progress
 from simreal.results import to_plain
 from simreal.transfer import UPDATES, EncoderMode, Problem, RewardedSteps, SourceAccess, method
+
+_THREADS = 2  # a number that most machines have: sums, and so the last bits, depend on it
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def adapt(bundle: PolicyBundle, method_id: str, given: Given, seed: int) -> Poli
     total, unit = problem.updates, "updates"
     if "rewarded steps" in chosen.needs and problem.rewarded is not None:
         total, unit = problem.rewarded.steps, "steps"
-    with progress(f"adapt with {method_id}", total, unit) as advance:
+    with progress(f"adapt with {method_id}", total, unit) as advance, workers.threads(_THREADS):
         policy = chosen.adapt(problem, lambda losses: advance(1))
     used: dict[str, Any] = _used(problem)
     if given.settings:

@@ -1,9 +1,10 @@
 """Where jobs are computed: on this machine, by a warm pool of processes shared by every stage of one run."""
 
 import atexit
+import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, Protocol
 
@@ -75,6 +76,17 @@ def set_threads(count: int) -> None:
     """Set the threads of torch and OpenCV in this process."""
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many threads in the meantime, if there are so many cores; in a worker with one."""
+    before = torch.get_num_threads()
+    set_threads(1 if _here else min(count, _cores()))
+    try:
+        yield
+    finally:
+        set_threads(before)
 
 
 def begin() -> None:
