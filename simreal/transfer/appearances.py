@@ -22,7 +22,7 @@ _FIRST_RATE, _RATE = 1e-3, 2e-4
 _SMALL = 16  # source frames in an update of the first stage: many small updates learn more than a few large
 _JITTER = 0.1  # of a surface's brightness; half of it of each of its channels
 _ENOUGH = 0.4  # of the source's error on the demonstrations that may be left by looks alone
-_EARLY = 1 / 4  # of the updates: looks that leave more by then did so to the end, in 15 domains of 15
+_EARLY, _HOPELESS = 1 / 4, 0.5  # of the updates, after which looks that leave so much are given up
 _MOVE = 0.25  # most that the light of a look moves, image widths
 _FEW = 5  # pixels of other things: with fewer, distractors take any colour
 Array = NDArray[np.float32]
@@ -39,9 +39,9 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, sh
     colours and its light :math:`c_e` can be read off (`looks`). The source's layers :math:`s` are then
     composed in all looks by turns, labelled as ever, for `first` times the budget's updates, of sixteen
     frames each; half of the budget's follow on demonstrations, with `share` such frames to one of theirs. If
-    the looks alone leave more than two fifths of the error on the demonstrations, which the first quarter of
-    the updates tells, the shift is another, such as the camera's, which source frames would hold back: then
-    all is `finetune`, from the source weights. So is it with `first` 0.
+    the looks alone leave more than two fifths of the error on the demonstrations, or half of it after a
+    quarter of the updates, the shift is another, such as the camera's, which source frames would hold back:
+    then all is `finetune`, from the source weights. So is it with `first` 0.
 
     Exists for shifts of colour and light, above all those that change from episode to episode, such as a
     channel order: ten demonstrations show each look a few times, the source can show it a thousand.
@@ -61,14 +61,14 @@ def _dressed(
 ) -> Policy | None:
     """Learn from source frames in these looks; None as soon as they leave too much of the error."""
     data, source = problem.demonstrated(), _layers(problem)
-    most = _ENOUGH * _error(problem.policy, data)
+    before = _error(problem.policy, data)
     config = problem.learning(_FIRST_RATE, max(1, round(first * problem.updates)))
     learner = Learner(problem.copy_of_policy(), config)
-    for updates in (round(_EARLY * config.updates), config.updates):
+    for updates, most in ((round(_EARLY * config.updates), _HOPELESS), (config.updates, _ENOUGH)):
         while learner.done < updates:
             report(learner.update(shown(source, found, rng, _SMALL)))
         policy = learner.averaged().train()
-        if _error(policy, data) > most:
+        if _error(policy, data) > most * before:
             return None
     return policy
 
