@@ -43,7 +43,7 @@ def progress(
 
     Args:
         what: Is done.
-        total: Units.
+        total: Units, as far as is known beforehand; beyond it the bar tells no end.
         unit: In the plural.
         below: Shown below the bar on a terminal.
     """
@@ -62,6 +62,8 @@ def progress(
             done += count
             rate = f"{done / max(time.perf_counter() - started, 1e-9):,.1f} {unit}/s"
             bar.update(task, advance=count, rate=rate)
+            if done > total:  # and nobody knows how many more
+                bar.tasks[0].total = None
             interruption.check()
 
         yield advance

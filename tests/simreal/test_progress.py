@@ -1,11 +1,14 @@
 """A progress bar heeds ctrl-C wherever it arrives."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
+import simreal.progress as progress_module
 from simreal.interruption import Interruption
 from simreal.progress import progress
 
@@ -70,3 +73,13 @@ def test_handlers_of_others_stay() -> None:
     with Interruption():
         os.kill(os.getpid(), signal.SIGINT)
     assert noted == [signal.SIGINT]
+
+
+def test_a_bar_tells_no_end_once_there_is_more_than_was_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=shown, force_terminal=True, width=100))
+    with progress_module.progress("adapt", 2, "updates") as advance:
+        advance(2)
+        assert not any("/?" in line for line in shown.getvalue().splitlines())
+        advance(2)
+    assert "4/?" in shown.getvalue()
