@@ -16,7 +16,7 @@ from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from simreal.data.source import Frames, SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.learning import LearnConfig, Learner
+from simreal.learning import LearnConfig, Learner, Losses
 from simreal.transfer import Problem, SourceAccess, method
 from simreal.transfer.appearances import match_appearance
 from simreal.transfer.fine_tuning import finetune
@@ -138,8 +138,10 @@ def test_actions_of_something_else_find_no_goal(blocks: Blocks) -> None:
 def test_another_shift_is_left_to_fine_tuning(blocks: Blocks) -> None:
     data = blocks.target(1, 9, orders=("rgb",))
     problem = blocks.problem(dataclasses.replace(data, actions=data.actions[:, ::-1].copy()), updates=30)
-    one, other = match_appearance(problem, quiet).to_arrays(), finetune(problem, quiet).to_arrays()
+    taken: list[Losses] = []
+    one, other = match_appearance(problem, taken.append).to_arrays(), finetune(problem, quiet).to_arrays()
     assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert len(taken) == 3.2 * 30 / 4 + 30  # given up after a quarter
 
 
 def test_a_recorded_source_is_refused(blocks: Blocks, tmp_path: Path) -> None:

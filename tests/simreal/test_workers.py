@@ -1,0 +1,26 @@
+"""How many threads a process computes with."""
+
+import pytest
+import torch
+
+from simreal import workers
+
+
+def threads_inside(count: int) -> tuple[int, int]:
+    """Return the threads within `workers.threads` and after it, of this process."""
+    with workers.threads(count):
+        inside = torch.get_num_threads()
+    return inside, torch.get_num_threads()
+
+
+def test_more_threads_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    assert threads_inside(8) == (2, 1)
+    assert threads_inside(1) == (1, 1)
+    with pytest.raises(KeyboardInterrupt), workers.threads(2):
+        raise KeyboardInterrupt
+    assert torch.get_num_threads() == 1
+
+
+def test_a_worker_has_one_thread_whatever_is_asked() -> None:
+    assert workers.submit(threads_inside, 2).result() == (1, 1)
