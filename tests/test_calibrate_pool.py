@@ -1,0 +1,91 @@
+"""The check, calibrated on a pool of policies: comparisons drawn from successes that are made up here."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rliable import metrics
+
+from scripts import calibrate_pool as script
+from simreal.check.bootstrap import interquartile_mean, probability_of_improvement
+from simreal.errors import SimrealError
+
+OPTIONS = script.Options(domains=("blur@3", "glare@3"), seeds=40, comparisons=3000)
+
+
+def pool(better: float = 0.0) -> script.Pool:
+    rng = np.random.default_rng(0)
+    rates = np.clip(rng.normal(0.6, 0.1, (2, 2, 40)) + np.array([better, 0])[:, None], 0, 1)
+    return {name: tuple(rng.binomial(50, rates[at])) for at, name in enumerate(("blur", "glare"))}
+
+
+def percent(text: str) -> float:
+    return float(re.match(r"-?[\d.]+", text)[0])
+
+
+def test_false_verdicts_are_as_rare_as_they_should_be() -> None:
+    for row in script.errors(pool(), OPTIONS, np.random.default_rng(0)):
+        assert 1.5 < percent(row["false negative"]) < 3.5, row
+        assert percent(row["false positive"]) < 3.5, row
+        assert 1.5 < percent(row["false safe"]) < 3.5, row
+        assert 93.5 < percent(row["interval holds 0"]) < 96.5, row
+
+
+def test_a_rule_that_is_wrong_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: intervals that are a third too narrow, as of a normal distribution that was not corrected."""
+    right = script.verdicts
+
+    def hasty(wins: np.ndarray, episodes: int) -> object:
+        return right(wins, episodes, level=0.2)
+
+    monkeypatch.setattr(script, "verdicts", hasty)
+    rows = script.errors(pool(), OPTIONS, np.random.default_rng(0))
+    assert all(percent(row["false negative"]) > 5 and percent(row["false safe"]) > 5 for row in rows)
+
+
+def test_a_true_difference_is_found_as_often_as_theory_has_it() -> None:
+    rows = script.power(pool(0.1), OPTIONS, np.random.default_rng(0))
+    assert len(rows) == 2 * len(script.SEEDS)
+    for row in rows:
+        assert row["difference"].startswith("+"), row
+        if row["seeds"] >= 10:  # with fewer the sign-flip test costs power
+            assert abs(percent(row["found"]) - percent(row["theory"])) < 6, row
+        assert 93 < percent(row["interval holds it"]) < 97, row
+
+
+def test_what_is_taken_away_is_the_margin() -> None:
+    rng, wins = np.random.default_rng(0), np.full((4, 50_000), 30)
+    less = script.thinned(wins, 30.0, 50, rng)
+    assert less.mean() / 50 == pytest.approx(30 / 50 - script.MARGIN, abs=0.001)
+    assert (script.thinned(np.zeros((1, 3), int), 0.0, 50, rng) == 0).all()
+
+
+def test_robust_figures_are_rliable_s() -> None:
+    ours, theirs = (wins[: script.SHOWN] / 50 for wins in pool(0.1)["blur"])
+    assert interquartile_mean(ours - theirs) == pytest.approx(metrics.aggregate_iqm((ours - theirs)[:, None]))
+    chance = metrics.probability_of_improvement(ours[:, None], theirs[:, None])
+    assert probability_of_improvement(list(ours), list(theirs)) == pytest.approx(chance)
+    for row in script.beside_rliable(pool(0.1), OPTIONS):
+        assert row["interquartile mean"].split()[0] == row["rliable's"].split()[0]
+        assert row["probability of improvement"].split()[0] == row["rliable's probability"].split()[0]
+
+
+def test_only_whole_seeds_are_pooled() -> None:
+    rows = [
+        {"domain": domain, "candidate": candidate, "seed": seed, "successes": [True] * seed}
+        for domain in ("blur", "glare")
+        for candidate in OPTIONS.candidates
+        for seed in range(4)
+    ]
+    found = script.pooled(rows[:-1], OPTIONS)
+    assert [side.tolist() for side in found["glare"]] == [[0, 1, 2], [0, 1, 2]]
+    with pytest.raises(SimrealError, match=r"1 of 40 training seeds are whole"):
+        script.pooled([row for row in rows if row["seed"] == 2], OPTIONS)
+
+
+def test_it_runs(smoke_run: Path, tmp_path: Path) -> None:
+    sizes = {"seeds": 2, "demos": 2, "updates": 2, "episodes": 2, "comparisons": 50}
+    small = script.Options(smoke_run, tmp_path / "t.parquet", ("hue-shift@3",), **sizes)
+    script.main(small)
+    assert len(list(script.Table(small.table))) == 4
