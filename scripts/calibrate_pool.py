@@ -3,9 +3,11 @@
 A pool of training seeds of two candidates on some domains, each scored as a check scores it, stands for all
 seeds there are: comparisons are drawn from it, with replacement, so that what is true is known.
 
-- same: both sides are drawn from one candidate's seeds; the true difference is 0;
+- same: both sides are drawn from one candidate's seeds, so that what differs is symmetric around 0;
 - worse: the same, and of one side's successes so many are taken away at random that it loses the margin;
-- both: the two candidates, paired by seed; true is the difference over the whole pool.
+- paired: the two candidates' differences by seed, moved until they are 0, or minus the margin, on average: as
+  skewed as those of trained policies are;
+- both: those differences as they are; true is their mean over the whole pool.
 
 Rates are means over domains with t-intervals over domains: what comes from one pool is not independent.
 Beside them stand rliable's metrics of the same arrays (Agarwal et al. 2021, arXiv:2108.13264).
@@ -35,7 +37,7 @@ from simreal.study import Cell, Source, Table, cell, compute
 from simreal.targets import parse_target
 
 SEEDS = (6, 8, 10, 20)
-POOL_RUN = 800  # a run of seeds that nothing else uses
+POOL_RUN = 810  # a run of seeds that nothing else uses
 SHOWN = 10  # seeds of the comparison that is shown beside rliable's figures
 Wins = NDArray[np.int64]
 Pool = dict[str, tuple[Wins, Wins]]
@@ -79,13 +81,16 @@ def pool_cells(options: Options, source: Source) -> list[Cell]:
 
 
 def pooled(rows: Sequence[dict[str, Any]], options: Options) -> Pool:
-    """Return the successes of every policy, of as many seeds as are whole.
+    """Return the successes of every policy by domain and severity, of as many seeds as are whole.
 
     Raises:
         SimrealError: if there are fewer than two.
     """
-    found = {(row["domain"], row["candidate"], row["seed"]): sum(row["successes"]) for row in rows}
-    names = [name.partition("@")[0] for name in options.domains]
+    found = {
+        (f"{row['domain']}@{row['severity']}", row["candidate"], row["seed"]): sum(row["successes"])
+        for row in rows
+    }
+    names = list(dict.fromkeys(options.domains))
     each = [(name, candidate) for name in names for candidate in options.candidates]
     whole = [n for n in range(options.seeds) if all((*own, n) in found for own in each)]
     if len(whole) < 2:
@@ -95,8 +100,17 @@ def pooled(rows: Sequence[dict[str, Any]], options: Options) -> Pool:
 
 
 def thinned(wins: Wins, mean: float, episodes: int, rng: np.random.Generator) -> Wins:
-    """Take successes away at random until the expected success rate is lower by the margin."""
-    return rng.binomial(wins, max(0.0, 1 - MARGIN * episodes / max(mean, 1e-9)))
+    """Take successes away at random until the expected success rate is lower by the margin.
+
+    Raises:
+        ValueError: if it is not above the margin.
+    """
+    return rng.binomial(wins, 1 - MARGIN * episodes / mean)
+
+
+def rounded(values: NDArray[np.float64], rng: np.random.Generator) -> Wins:
+    """Return whole numbers that are these on average."""
+    return np.floor(values + rng.random(values.shape)).astype(np.int64)
 
 
 def errors(pool: Pool, options: Options, rng: np.random.Generator) -> Rows:
@@ -107,27 +121,52 @@ def errors(pool: Pool, options: Options, rng: np.random.Generator) -> Rows:
 def _averaged(pool: Pool, seeds: int, options: Options, rng: np.random.Generator) -> dict[str, str]:
     by_domain: list[dict[str, float]] = []
     for sides in pool.values():
-        found = [_rates(own, seeds, options, rng) for own in sides]
-        by_domain.append({name: float(np.mean([each[name] for each in found])) for name in found[0]})
+        own = [_same(each, seeds, options, rng) for each in sides]
+        rates = {name: _mean([each[name] for each in own]) for name in own[0]}
+        by_domain.append(rates | _paired(sides[0] - sides[1], seeds, options, rng))
     return {name: _percent([each[name] for each in by_domain]) for name in by_domain[0]}
 
 
-def _rates(own: Wins, seeds: int, options: Options, rng: np.random.Generator) -> dict[str, float]:
+def _same(own: Wins, seeds: int, options: Options, rng: np.random.Generator) -> dict[str, float]:
     ours, theirs = rng.choice(own, (2, options.comparisons, seeds))
-    same, low, high = verdicts(ours - theirs, options.episodes)
-    less = thinned(ours, float(own.mean()), options.episodes, rng)
-    worse = verdicts(less - theirs, options.episodes)[0]
+    mean, episodes = float(own.mean()), options.episodes
+    worse = None  # where success is below the margin, nothing can be worse by it
+    if mean > MARGIN * episodes:
+        worse = thinned(ours, mean, episodes, rng) - theirs
+    return _rates("", ours - theirs, worse, episodes)
+
+
+def _paired(wins: Wins, seeds: int, options: Options, rng: np.random.Generator) -> dict[str, float]:
+    centred = rng.choice(wins, (options.comparisons, seeds)) - wins.mean()
+    worse = rounded(centred - MARGIN * options.episodes, rng)
+    return _rates("paired: ", rounded(centred, rng), worse, options.episodes)
+
+
+def _rates(name: str, same: Wins, worse: Wins | None, episodes: int) -> dict[str, float]:
+    found, low, high = verdicts(same, episodes)
+    safe = np.nan if worse is None else np.isin(verdicts(worse, episodes)[0], ("safe", "positive")).mean()
     return {
-        "false negative": float((same == "negative").mean()),
-        "false positive": float((same == "positive").mean()),
-        "false safe": float(np.isin(worse, ("safe", "positive")).mean()),
-        "interval holds 0": float(((low <= 0) & (high >= 0)).mean()),
+        f"{name}false negative": float((found == "negative").mean()),
+        f"{name}false positive": float((found == "positive").mean()),
+        f"{name}false safe": float(safe),
+        f"{name}interval holds 0": float(((low <= 0) & (high >= 0)).mean()),
     }
 
 
+def _mean(rates: list[float]) -> float:
+    known = [rate for rate in rates if not np.isnan(rate)]
+    return float(np.mean(known)) if known else np.nan
+
+
 def _percent(rates: list[float]) -> str:
-    low, high = t_interval(rates) if len(rates) > 1 else (rates[0], rates[0])
-    return f"{100 * np.mean(rates):.1f} ({100 * max(low, 0):.1f}-{100 * min(high, 1):.1f})"
+    known = [rate for rate in rates if not np.isnan(rate)]
+    if not known:
+        return ""
+    ends = ""
+    if len(known) > 1:
+        low, high = t_interval(known)
+        ends = f" ({100 * max(low, 0):.1f}-{100 * min(high, 1):.1f})"
+    return f"{100 * np.mean(known):.1f}{ends}"
 
 
 def power(pool: Pool, options: Options, rng: np.random.Generator) -> Rows:

@@ -81,12 +81,13 @@ def set_threads(count: int) -> None:
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Compute with so many threads in the meantime, if there are so many cores; in a worker with one."""
-    before = torch.get_num_threads()
+    before, before_opencv = torch.get_num_threads(), cv2.getNumThreads()
     set_threads(1 if _here else min(count, _cores()))
     try:
         yield
     finally:
-        set_threads(before)
+        torch.set_num_threads(before)
+        cv2.setNumThreads(before_opencv)
 
 
 def begin() -> None:

@@ -19,11 +19,13 @@ class Motions:
     episode: NDArray[np.int64]
     """(N,)."""
 
-    def totals(self, columns: tuple[int, ...] = ()) -> "Totals":
+    def totals(self, columns: tuple[int, ...] = (), delay: int = 0) -> "Totals":
         """Add up every episode of three steps or more.
 
         Args:
             columns: Which elements of the proprioception are looked at; all if empty.
+            delay: Steps until an action takes effect: so many of the last ones never did, though no more
+                than half of an episode's.
         """
         proprio = self.proprio[:, list(columns) or slice(None)].astype(np.float64)
         last = np.append(np.flatnonzero(np.diff(self.episode)), len(self.episode) - 1)
@@ -31,12 +33,13 @@ class Motions:
         long = last - first >= _SHORTEST
         first, last = first[long], last[long]
         pushed = np.concatenate([np.zeros((1, self.executed.shape[1])), self.executed.cumsum(0, np.float64)])
-        return Totals(proprio[last] - proprio[first], pushed[last] - pushed[first], last - first)
+        until = last - np.minimum(delay, (last - first) // 2)
+        return Totals(proprio[last] - proprio[first], pushed[until] - pushed[first], last - first)
 
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """Sums over whole episodes: a delay of a step or two hardly shows in them, nor do inertia and lag."""
+    """Sums over whole episodes, in which inertia and lag hardly show."""
 
     moved: NDArray[np.float64]
     """(E, P): from the first frame to the last."""

@@ -48,8 +48,8 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, sh
     Needs layers: the source must be a simulation. Simulation fitted to real frames as in Chebotar et al.
     2019, arXiv:1810.05687, here its appearance, and once.
     """
-    source, data, rng = _layers(problem), problem.demonstrated(), problem.generator()
-    found = looks(source, data, problem.gripper) if first else []
+    rng = problem.generator()
+    found = looks(_layers(problem), problem.demonstrated(), problem.gripper) if first else []
     policy = _dressed(problem, report, found, rng, first) if found else None
     if policy is None:
         return finetune(problem, report)
@@ -92,7 +92,8 @@ def _join(
 @torch.inference_mode()
 def _error(policy: Policy, data: TargetData) -> float:
     """Return the mean square error of the actions on all demonstrations."""
-    return float(np.mean([(policy(part.observation) - part.action).square().mean() for part in data.parts()]))
+    summed = [(policy(part.observation) - part.action).square().sum() for part in data.parts()]
+    return float(sum(summed)) / data.actions.size
 
 
 def shown(source: SourceData, found: list[Look], rng: np.random.Generator, size: int) -> Batch:
@@ -137,7 +138,10 @@ def _moved(veil: Array, rng: np.random.Generator) -> Array:
 
 def _layers(problem: Problem) -> SourceData:
     if not isinstance(problem.source, SourceAccess):
-        raise SimrealError("match-appearance: a recorded source has no layers: give a simulation's run")
+        raise SimrealError(
+            "a recorded source has no layers to compose in other looks: give a simulation's run, or take "
+            "match-motion"
+        )
     return problem.source.data
 
 

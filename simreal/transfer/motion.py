@@ -1,8 +1,8 @@
 r"""Motion: the policy's actions are scaled so that the target moves as the source did.
 
 Over an episode of :math:`T` steps a robot moves :math:`q_T - q_0 = \gamma A \sum_t a_t + T c`, whatever its
-delay and its inertia: :math:`A` (P, A) is fitted on the source's episodes, the gain :math:`\gamma` and a
-drift :math:`c` (P,) on the demonstrations. :math:`\gamma` of 0.3 is a robot that moves a third as far.
+inertia: :math:`A` (P, A) is fitted on the source's episodes, the gain :math:`\gamma` and a drift :math:`c`
+(P,) on the demonstrations. :math:`\gamma` of 0.3 is a robot that moves a third as far.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from policies import Policy
-from simreal.data.motions import Totals
+from simreal.data.motions import Motions, Totals
 from simreal.transfer.appearances import match_appearance
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.fine_tuning import finetune
@@ -19,8 +19,9 @@ from simreal.transfer.loop import source_of
 
 _USUAL = 0.9  # of the source's episodes have a gain that the policy has learned to live with
 _SURE = 0.95
+_LONGEST_DELAY = 8  # steps
+_FEWEST_SOURCE, _FEWEST = 20, 4  # episodes of the source, and demonstrations
 _MOST = 4.0
-_PAPER = "Christiano et al. 2016, arXiv:1610.03518"
 Array = NDArray[np.float64]
 
 
@@ -32,12 +33,12 @@ def match_motion(problem: Problem, report: Report, *, most: float = _MOST) -> Po
 
     with actions :math:`a` (A,), the gain :math:`\gamma` of the target's motion over the source's (this
     module) and :math:`s` the ratio of their speeds: a demonstrator who pushes harder already, and so is
-    as fast as in the source, is only imitated. :math:`k` is 1 unless the 95% interval of the gain, and the
-    ratio of speeds, lie outside what nine in ten source episodes have, which randomization has covered; and
-    at most `most`, where 1 is fine-tuning. Exists for shifts of dynamics that make every motion smaller
-    or larger, such as slow servos: there the demonstrations of an expert who never knew are slow, and
-    imitation is as slow. An inverse dynamics model of one number, after Christiano et al. 2016,
-    arXiv:1610.03518, and Hanna and Stone 2017, doi:10.1609/aaai.v31i1.11124.
+    as fast as in the source, is only imitated. :math:`k` is 1 unless :math:`s`, and the 95% interval of the
+    gain for any delay of up to eight steps, lie outside the gains that nine in ten source episodes have,
+    which randomization has covered; and at most `most`, where 1 is fine-tuning. Exists for shifts of
+    dynamics that make every motion smaller or larger, such as slow servos: there the demonstrations of an
+    expert who never knew are slow, and imitation is as slow. An inverse dynamics model of one number, after
+    Christiano et al. 2016, arXiv:1610.03518, and Hanna and Stone 2017, doi:10.1609/aaai.v31i1.11124.
     """
     return scaled(finetune(problem, report), _factor(problem, most))
 
@@ -56,26 +57,34 @@ def match(
 
 def _factor(problem: Problem, most: float) -> float:
     source, data = source_of(problem).motions(), problem.demonstrated().motions()
-    factor = effort(source.totals(problem.gripper), data.totals(problem.gripper))
-    return min(max(factor, 1 / most), most)
+    most = max(most, 1.0)
+    return min(max(effort(source, data, problem.gripper), 1 / most), most)
 
 
-def effort(source: Totals, target: Totals) -> float:
+def effort(source: Motions, target: Motions, columns: tuple[int, ...] = ()) -> float:
     """Return what actions should be multiplied with for the target to move as the source does.
 
-    1 where the source's episodes differ as much among themselves, where the demonstrations are too few
-    to tell, or where they are as fast as the source's anyway.
+    1 where the source's episodes differ as much among themselves, where a delay would explain it, where the
+    demonstrations or the source's episodes are too few to tell, or the demonstrations as fast as those.
+
+    Args:
+        source: Episodes of the source.
+        target: Demonstrations.
+        columns: Which elements of the proprioception tell where the robot is; all if empty.
     """
-    if len(source) < 2 or not len(target):
+    usual, shown = source.totals(columns), target.totals(columns)
+    if len(usual) < _FEWEST_SOURCE or len(shown) < _FEWEST:
         return 1.0
-    fitted = _Fitted(source)
+    fitted = _Fitted(usual)
     low, high = fitted.usual()
-    gain, reach = fitted.gain(target)
-    speed = fitted.speed(target) / fitted.speed(source)
-    if gain + reach < low and speed < low:
-        return max(1.0, 1 / max(gain, speed))
-    if gain - reach > high and speed > high:
+    speed = fitted.speed(shown) / fitted.speed(usual)
+    gain, least, _ = fitted.gain(shown)
+    if least > high and speed > high:
         return min(1.0, 1 / min(gain, speed))
+    # A delay makes a robot look weak, never strong: the last actions did nothing yet.
+    found = [fitted.gain(target.totals(columns, delay)) for delay in range(_LONGEST_DELAY + 1)]
+    if 0 < speed < low and all(least > 0 and most < low for _, least, most in found):
+        return max(1.0, 1 / max(gain, speed))
     return 1.0
 
 
@@ -97,34 +106,41 @@ class _Fitted:
         telling = size >= np.median(size)  # what hardly moved has any gain
         gains = (expected * moved).sum(axis=1)[telling] / (size[telling] + 1e-12)
         count = len(gains)
-        if count < 2:
-            return -np.inf, np.inf
         reach = stats.t.ppf((1 + _USUAL) / 2, count - 1) * gains.std(ddof=1) * (1 + 1 / count) ** 0.5
         return float(gains.mean() - reach), float(gains.mean() + reach)
 
-    def gain(self, target: Totals) -> tuple[float, float]:
-        """Return the target's gain and half its 95% interval, beside a drift that is no gain."""
-        expected, moved = self._both(target)
-        episodes, size = expected.shape
-        steps = np.kron(np.eye(size), target.steps[:, None])
-        given = np.column_stack([expected.T.reshape(-1), steps])
-        freedom = episodes * size - given.shape[1]
-        if freedom < 1:
-            return 1.0, np.inf
-        wanted = moved.T.reshape(-1)
-        fit = np.linalg.lstsq(given, wanted, rcond=None)[0]
-        spread = float(np.square(wanted - given @ fit).sum()) / freedom
-        error = (spread * np.linalg.pinv(given.T @ given)[0, 0]) ** 0.5
-        return float(fit[0]), float(stats.t.ppf((1 + _SURE) / 2, freedom) * error)
+    def gain(self, target: Totals) -> tuple[float, float, float]:
+        """Return the target's gain beside a drift that is no gain, and the ends of its 95% interval.
+
+        Errors are clustered by demonstration (Liang & Zeger 1986, Biometrika 73:13). What disturbs a robot
+        makes its demonstrator push, and then the regression of motion on actions is too flat, and the
+        inverse of that of actions on motion too steep: the interval holds both.
+        """
+        expected, moved = (_without(target.steps, each) for each in self._both(target))
+        size, both = np.square(expected).sum(), (expected * moved).sum()
+        if size <= 1e-9 * np.square(self._both(target)[0]).sum() or both <= 0:
+            return 1.0, -np.inf, np.inf
+        gain, steep = both / size, np.square(moved).sum() / both
+        by_episode = (expected * (moved - gain * expected)).sum(axis=1)
+        count = len(target)
+        error = (count / (count - 1) * np.square(by_episode).sum()) ** 0.5 / size
+        reach = stats.t.ppf((1 + _SURE) / 2, count - 1) * error
+        return float(gain), float(gain - reach), float(max(gain, steep) + reach)
 
     def speed(self, totals: Totals) -> float:
         """Return how far an episode goes in a step."""
-        return float(np.linalg.norm(totals.moved / self._unit, axis=1).sum() / totals.steps.sum()) + 1e-12
+        return float(np.linalg.norm(totals.moved / self._unit, axis=1).sum() / totals.steps.sum())
 
     def _both(self, totals: Totals) -> tuple[Array, Array]:
         """Return movements as the source would make them for the same actions, and as they were."""
         drift = totals.steps[:, None] * self._drift
         return totals.pushed @ self._push / self._unit, (totals.moved - drift) / self._unit
+
+
+def _without(steps: NDArray[np.int64], values: Array) -> Array:
+    """Take from each column of values (E, P) what goes with the number of steps (E,)."""
+    result: Array = values - np.outer(steps, steps @ values) / np.square(steps).sum()
+    return result
 
 
 @torch.no_grad()
@@ -139,7 +155,7 @@ def scaled(policy: Policy, factor: float) -> Policy:
 METHODS_OF_FAMILY = (
     Method(
         "match-motion", "dynamics", "inductive", ("demonstrations", "source data"),
-        "encoder and head", _PAPER, match_motion,
+        "encoder and head", "Christiano et al. 2016, arXiv:1610.03518", match_motion,
     ),
     Method(
         "match", "dynamics", "inductive", ("demonstrations", "source data"),
