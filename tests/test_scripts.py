@@ -201,12 +201,12 @@ def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
     arguments = ["--preset", "smoke", "--labels", "1", "--out", str(tmp_path / "d")]
     kept = tmp_path / "d" / "smoke.json"
     begun = subprocess.Popen([sys.executable, str(ROOT / "scripts/digits_transfer.py"), *arguments])
-    while begun.poll() is None and (not kept.is_file() or kept.read_text().count("seed") < 5):
-        time.sleep(0.02)
+    while begun.poll() is None and (not kept.is_file() or kept.read_text().count("seed") < 2):
+        time.sleep(0.01)
     begun.send_signal(signal.SIGINT)
     assert begun.wait(60) == 130
     before = json.loads(kept.read_text())
-    assert 4 < len(before["finished"]) < 20
+    assert 1 < len(before["finished"]) < 20
     before["finished"]["MNIST to digits, seed 0: coral"] = 0.123  # believed, since it is not computed again
     kept.write_text(json.dumps(before))
 

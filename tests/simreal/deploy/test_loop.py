@@ -349,8 +349,9 @@ def test_it_ramps_slowly_waits_for_the_go_and_interpolates(world, bundle, contro
     assert (moving > 0).sum() > 20  # commands between decisions differ as well
 
 
-def test_with_wide_limits_an_episode_is_the_environment_s(bundle, controller) -> None:
+def test_with_wide_limits_an_episode_is_the_environment_s(bundle) -> None:
     """Step for step: the deployed path adds nothing of its own."""
+    controller = make_controller(bundle.manifest)  # new, as the environment's: the solver keeps some history
     runtime, names = TorchRuntime(bundle), controller.kinematics.joint_names
     limits = Limits(dict.fromkeys(names, JointLimits(-9, 9, 1e3, 1e6, 1e9)), None, 1e-3, 10.0)
     robot = Faulty(SimulatedRobot(pacing="lock-step"))
