@@ -229,6 +229,19 @@ def test_calibrate_check(tmp_path: Path) -> None:
     assert far["saved"]["far better"] > 8
 
 
+def test_calibrate_pool(smoke_run: Path, tmp_path: Path) -> None:
+    arguments = ["--run", str(smoke_run), "--table", str(tmp_path / "t.parquet"), "--domains", "hue-shift@3"]
+    sizes = ["--seeds", "2", "--demos", "2", "--updates", "2", "--episodes", "2", "--comparisons", "50"]
+    found = run("calibrate_pool.py", tmp_path / "r.json", *arguments, *sizes)["calibration"]
+    assert (
+        [row["seeds"] for row in found["errors"]]
+        == [row["seeds"] for row in found["power"]]
+        == [6, 8, 10, 20]
+    )
+    assert [row["domain"] for row in found["rliable"]] == ["hue-shift@3"]
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == 4
+
+
 def test_compare_rollout_tests(tmp_path: Path) -> None:
     arguments = ["--days", "100", "--forecasts", "4", "--rollouts", "12"]
     found = run("compare_rollout_tests.py", tmp_path / "r.json", *arguments)["calibration"]

@@ -116,9 +116,10 @@ class _Fitted:
         makes its demonstrator push, and then the regression of motion on actions is too flat, and the
         inverse of that of actions on motion too steep: the interval holds both.
         """
-        expected, moved = (_without(target.steps, each) for each in self._both(target))
+        given = self._both(target)
+        expected, moved = (_without(target.steps, each) for each in given)
         size, both = np.square(expected).sum(), (expected * moved).sum()
-        if size <= 1e-9 * np.square(self._both(target)[0]).sum() or both <= 0:
+        if size <= 1e-9 * np.square(given[0]).sum() or both <= 0:  # all go as the steps do, or backwards
             return 1.0, -np.inf, np.inf
         gain, steep = both / size, np.square(moved).sum() / both
         by_episode = (expected * (moved - gain * expected)).sum(axis=1)
