@@ -116,10 +116,9 @@ class _Fitted:
         makes its demonstrator push, and then the regression of motion on actions is too flat, and the
         inverse of that of actions on motion too steep: the interval holds both.
         """
-        given = self._both(target)
-        expected, moved = (_without(target.steps, each) for each in given)
+        expected, moved = (_without(target.steps, each) for each in self._both(target))
         size, both = np.square(expected).sum(), (expected * moved).sum()
-        if size <= 1e-9 * np.square(given[0]).sum() or both <= 0:  # all go as the steps do, or backwards
+        if both <= 0:  # nothing was done or nothing moved, or backwards
             return 1.0, -np.inf, np.inf
         gain, steep = both / size, np.square(moved).sum() / both
         by_episode = (expected * (moved - gain * expected)).sum(axis=1)

@@ -126,9 +126,29 @@ def test_a_delay_is_no_weakness(delay: int) -> None:
     assert found == [1.0] * 10
 
 
+def slowed(seen: Array) -> Array:
+    return 0.4 * expert(seen)
+
+
+@pytest.mark.parametrize("act", [expert, slowed])
 @pytest.mark.parametrize("noise", [0.02, 0.05, 0.08])
-def test_a_disturbed_robot_is_not_weak(noise: float) -> None:
-    assert [factor(Plane(noise=noise).record(expert, seed, 10)) for seed in range(5)] == [1.0] * 5
+def test_a_disturbed_robot_is_not_weak(act: Act, noise: float) -> None:
+    assert [factor(Plane(noise=noise).record(act, seed, 10)) for seed in range(20)] == [1.0] * 20
+
+
+@pytest.mark.parametrize("drift", [-0.02, 0.02])
+def test_a_drift_is_no_gain(drift: float) -> None:
+    assert [factor(Plane(drift=drift).record(expert, seed, 10)) for seed in range(20)] == [1.0] * 20
+
+
+def test_the_interval_is_as_wide_as_the_gain_is_uncertain() -> None:
+    held = []
+    for seed in range(60):
+        data = Plane().record(slowed, seed, 10)
+        noise = np.random.default_rng(seed).normal(0, 0.2, data.proprio.shape).astype(np.float32)
+        _, least, most = gains(dataclasses.replace(data, proprio=data.proprio + noise))
+        held.append(least <= 1 <= most)
+    assert 0.85 < np.mean(held) <= 1
 
 
 def test_a_strong_robot_is_held_back() -> None:
@@ -147,8 +167,13 @@ def test_who_pushes_harder_already_is_only_imitated() -> None:
     assert factor(weak.record(expert, 3, 10)) > 2.5
 
 
-def slowed(seen: Array) -> Array:
-    return 0.4 * expert(seen)
+def test_who_pushes_a_little_harder_is_helped_with_the_rest() -> None:
+    weak = Plane(0.3)
+    assert 1.2 < factor(weak.record(lambda seen: 2 * expert(seen), 3, 10)) < 2.4
+
+
+def test_who_holds_a_strong_robot_back_is_only_imitated() -> None:
+    assert factor(Plane(2.0).record(slowed, 3, 40)) == 1.0
 
 
 @pytest.mark.parametrize("act", [expert, slowed])
