@@ -106,7 +106,7 @@ class DeadMan:
             return "wrong number of targets"
         if not np.isfinite(targets).all():
             return "not finite"
-        if now_s - stamped_s >= self.config.timeout_s:
+        if now_s >= stamped_s + self.config.timeout_s:  # the deadline, to the last bit
             return "stale"
         if stamped_s - now_s > _LEAD_S:
             return "stamped in the future: the clocks differ"

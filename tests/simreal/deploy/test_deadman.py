@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simreal.deploy.deadman import DeadMan, DeadManConfig
@@ -14,19 +14,23 @@ offers = st.tuples(instants, st.floats(-0.3, 0.6), st.floats(-2.0, 2.0) | st.jus
 
 
 @given(st.lists(offers, max_size=30))
+@example([(1.0, 0.2, 0.0)])
 def test_only_fresh_commands_are_followed(events: list[tuple[float, float, float]]) -> None:
     man = DeadMan(DeadManConfig(TIMEOUT_S), np.zeros(2), 0.0)
     followed, newest_s, position = None, -math.inf, 0.0
     for now_s, age_s, target in sorted(events):
+        stamped_s = now_s - age_s
         position += 0.01
         measured = np.full(2, position)
-        taken = man.offer(np.full(2, target), now_s - age_s, measured, now_s) is None
+        taken = man.offer(np.full(2, target), stamped_s, measured, now_s) is None
         man.update(measured, now_s)
         if taken:
             assert math.isfinite(target)
-            assert now_s - age_s >= newest_s
-            assert -0.05 <= age_s < TIMEOUT_S or age_s == pytest.approx(-0.05)
-            followed, newest_s = target, min(now_s, now_s - age_s)
+            assert stamped_s >= newest_s
+            assert stamped_s - now_s <= 0.05
+            assert now_s < stamped_s + TIMEOUT_S
+            assert man.state == "follow"
+            followed, newest_s = target, min(now_s, stamped_s)
         if man.state == "follow":
             assert now_s < newest_s + TIMEOUT_S
             assert man.targets.tolist() == [followed] * 2
