@@ -56,6 +56,8 @@ class Options:
     methods: tuple[str, ...] = ("finetune", "color-match")
     """Whose gains are predicted."""
     demos: int = 10
+    score_seeds: int = 3
+    """Of the table's seeds: on their demonstrations the scores are taken. Gains are means over all."""
     rollouts: int = 30
     """Of the source policy, in each domain and with each seed; no cell of the table has them."""
     targets: tuple[str, ...] = TARGETS
@@ -86,7 +88,7 @@ def main(options: Options) -> None:
     rows = tables.rows_of(options.table, sources[0], options.run_seed, options.demos)
     labels = {f"{row['domain']}@{row['severity']}": row["family"] for row in rows}
     kept = [_kept(source, options) for source in sources]
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted({row["seed"] for row in rows})[: options.score_seeds]
     scores = _scores(sources[0], kept[0], tuple(labels), options.run_seed, seeds, options)
     found = _agreements(scores, rows, labels, options)
     print("\n".join([*tables.scored(scores), "", *tables.judged(found, len(seeds))]))

@@ -14,6 +14,11 @@ from simreal import workers
 from simreal.cli import main
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the run last: a second process begins in the middle, and nobody waits for it."""
+    items.sort(key=lambda item: "smoke_run" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     workers.set_threads(1)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import guard_cases
+import guard_worlds
 import numpy as np
 import pytest
 
-from scripts import guard_cases, guard_worlds
 from simreal.errors import SimrealError
 from simreal.study.table import write_table
 

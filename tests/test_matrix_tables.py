@@ -2,9 +2,9 @@
 
 from typing import Any
 
+import matrix_tables
 import pytest
 
-from scripts import matrix_tables
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.errors import SimrealError
 

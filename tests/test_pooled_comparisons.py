@@ -3,10 +3,10 @@
 import re
 
 import numpy as np
+import pooled_comparisons as script
 import pytest
 from rliable import metrics
 
-from scripts import pooled_comparisons as script
 from simreal.check.bootstrap import interquartile_mean, probability_of_improvement
 from simreal.errors import SimrealError
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from rollout_tests import barnard, better_a_posteriori, decisions, regions, worst_case
 
-from scripts.rollout_tests import barnard, better_a_posteriori, decisions, regions, worst_case
 from simreal.check import binary
 
 

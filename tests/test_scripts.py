@@ -1,5 +1,7 @@
 """What a user would copy is run: the scripts, at their smallest."""
 
+import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -11,12 +13,20 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import method_choice
+import numpy as np
+import planted_cases
+import planted_sources
 import pyarrow.parquet as pq
+import pytest
+import tune_methods
+import tyro
 
 import envs
-from scripts import method_choice, tune_methods
+from simreal.bundles import load_bundle
 from simreal.check.candidates import ZERO_SHOT
 from simreal.check.finished import Finished
+from simreal.errors import SimrealError
 from simreal.study import Source, cell, gap
 from simreal.study.table import write_table
 from simreal.targets import parse_target
@@ -26,6 +36,15 @@ SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text()
 
 
 def run(script: str, json_path: Path, *arguments: str) -> dict:
+    """Run a script in this process, whose workers are warm; what `run_script` adds has a test of its own."""
+    module = importlib.import_module(script.removesuffix(".py"))
+    with contextlib.chdir(json_path.parent):
+        module.main(tyro.cli(module.Options, args=["--json", str(json_path), *arguments]))
+    return json.loads(json_path.read_text())
+
+
+def run_alone(script: str, json_path: Path, *arguments: str) -> dict:
+    """Run a script in a process of its own, which is what it measures."""
     command = [sys.executable, str(ROOT / "scripts" / script), "--json", str(json_path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=json_path.parent, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -57,7 +76,7 @@ def test_train_policy(taught: Path, tmp_path: Path) -> None:
 
 
 def test_benchmark_speed(tmp_path: Path) -> None:
-    figures = run("benchmark_speed.py", tmp_path / "r.json", "--steps", "40")["benchmark"]
+    figures = run_alone("benchmark_speed.py", tmp_path / "r.json", "--steps", "40")["benchmark"]
     # The promise is 8; the slack is for a machine that runs other things beside the tests.
     assert figures["ratio"] > 5
 
@@ -69,13 +88,36 @@ def test_adapt_policy(smoke_run: Path, tmp_path: Path) -> None:
 
 
 def test_planted_cases(smoke_run: Path, tmp_path: Path) -> None:
-    # The mirrored source is found made already: its training is that of `test_train_policy`, and slow.
-    shutil.copytree(smoke_run, tmp_path / "p" / "mirrored")
-    arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "p"), "--preset", "smoke"]
-    found = run("planted_cases.py", tmp_path / "r.json", *arguments, "--demos", "2", "--seeds", "1")
-    assert found["check"]["domain"] == "channel-order"
+    """The sources whose teachers are trained anew, and cost most, are left out."""
+    arguments = ["--run", str(smoke_run), "--out", str(tmp_path / "p"), "--preset", "smoke", "--demos", "2"]
+    cases = ["--cases", "shuffled", "copies", "--seeds", "1"]
+    found = run("planted_cases.py", tmp_path / "r.json", *arguments, *cases)["cases"]
+    assert found["shuffled"]["domain"] == "nominal"
     pairs = {(item["candidate"], item["baseline"]): item for item in found["copies"]["comparisons"]}
     assert pairs["cotrain#2", "cotrain"]["verdict"] == "inconclusive"  # one seed
+    actions = [np.load(run / "source" / "action.npy")[:600] for run in (smoke_run, tmp_path / "p/shuffled")]
+    assert sorted(map(tuple, actions[0])) == sorted(map(tuple, actions[1]))
+    assert (actions[0] != actions[1]).any(axis=1).mean() > 0.9
+    with pytest.raises(SimrealError, match="did you mean 'shuffled'"):
+        planted_cases.main(planted_cases.Options(cases=("shufled",)))
+
+
+def test_planted_sources_share_the_expert(smoke_run: Path, tmp_path: Path, monkeypatch) -> None:
+    made: dict = {}
+    monkeypatch.setattr(
+        planted_sources, "run", lambda config, folder, *_, **__: made.update({folder: config})
+    )
+    folder = planted_sources.other_goal(tmp_path / "other-goal", smoke_run, 0)
+    assert load_bundle(folder / "teacher").weights_sha256 == load_bundle(smoke_run / "teacher").weights_sha256
+    domain, rng = envs.load_domain(made[folder].source), np.random.default_rng(0)
+    world = domain.sample_columns(rng, 500)
+    nominal = envs.load_domain("nominal").sample(rng).appearance
+    goal, others = world["appearance.goal_hue_deg"], world["appearance.distractor_hue_deg"]
+    assert goal.min() < nominal.distractor_hue_deg[0] < goal.max()
+    away = (others - goal[:, None] + 180) % 360 - 180
+    assert np.abs(away).min() > 30  # a distractor never looks like the goal
+    mirrored = envs.load_domain(made[planted_sources.mirrored(tmp_path / "mirrored", 0)].source)
+    assert mirrored.sample(rng).dynamics.action_gain == (1, -1, 1)
 
 
 def test_drift_roc(smoke_run: Path, tmp_path: Path) -> None:
@@ -91,7 +133,7 @@ def test_drift_roc(smoke_run: Path, tmp_path: Path) -> None:
 
 def test_benchmark_loop(tmp_path: Path) -> None:
     arguments = ["--sections", "inference", "--decisions", "400"]
-    figures = run("benchmark_loop.py", tmp_path / "r.json", *arguments)["benchmark"]
+    figures = run_alone("benchmark_loop.py", tmp_path / "r.json", *arguments)["benchmark"]
     # The promises are 0.3 ms at p99 and a ratio of 4; the slack is for a machine that runs other things too.
     assert figures["onnx_p50_ms"] < 0.3
     assert figures["torch_over_onnx"] > 2.5
@@ -190,7 +232,7 @@ def test_tune_methods_goes_on_after_a_kill(smoke_run: Path, tmp_path: Path) -> N
 
 def test_large_dataset(tmp_path: Path) -> None:
     arguments = ["--gigabytes", "0.01", "--preset", "smoke", "--out", str(tmp_path / "l")]
-    figures = run("large_dataset.py", tmp_path / "r.json", *arguments)["benchmark"]
+    figures = run_alone("large_dataset.py", tmp_path / "r.json", *arguments)["benchmark"]
     assert figures["dataset_bytes"] > 9e6
     # The promise is 1 GB with 2 GB on disk.
     assert 1e8 < figures["peak_resident_bytes"] < 1e9
@@ -278,7 +320,7 @@ def test_benchmark_study(smoke_run: Path, tmp_path: Path) -> None:
     sizes = ["--demos", "1", "--updates", "2", "--episodes", "2", "--rounds", "1"]
     counts = ["--cells", "40", "--real-cells", "2"]
     arguments = ["--run", str(smoke_run), "--sections", "local", "scaling", *counts, *sizes]
-    figures = run("benchmark_study.py", tmp_path / "r.json", *arguments)["benchmark"]
+    figures = run_alone("benchmark_study.py", tmp_path / "r.json", *arguments)["benchmark"]
     # Hundreds on a machine that does nothing else.
     assert figures["local_idle_cells_per_s"] > 20
     assert figures["two_over_one"] > 0

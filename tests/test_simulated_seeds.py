@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from simulated_seeds import CENTERS, EPISODES, betting_verdicts, pocock, simulate, theoretical_power
 
-from scripts.simulated_seeds import CENTERS, EPISODES, betting_verdicts, pocock, simulate, theoretical_power
 from simreal.check.sequential import nominal_levels
 from simreal.check.statistics import seeds_needed
 

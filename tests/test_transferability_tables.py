@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+import transferability_tables as tables
 
-from scripts import transferability_tables as tables
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.rank_agreement import judge
 from simreal.check.scores import Scores
