@@ -95,12 +95,10 @@ def confirmed(rows: Rows) -> list[str]:
     names = list(dict.fromkeys(row["candidate"] for row in rows))
     lines = ["| domain | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     for domain in domains:
-        cells = [_with_interval([v for (d, _), v in found[name].items() if d == domain]) for name in names]
+        cells = [with_interval([v for (d, _), v in found[name].items() if d == domain]) for name in names]
         lines.append(f"| {domain} | " + " | ".join(cells) + " |")
     shared = {at for cells in found.values() for at in cells if all(at in other for other in found.values())}
-    means = [
-        _with_interval(list(_by_seed({at: found[name][at] for at in shared}).values())) for name in names
-    ]
+    means = [with_interval(list(_by_seed({at: found[name][at] for at in shared}).values())) for name in names]
     lines.append("| **mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |")
     gains = [f"{n} against zero-shot: {_gain(found, n, ZERO_SHOT)}" for n in names if n != ZERO_SHOT]
     return lines + gains
@@ -115,7 +113,7 @@ def curved(rows: Rows) -> list[str]:
     lines = ["| candidate | demonstrations | severity | " + " | ".join(domains) + " |"]
     lines.append("|---" * (3 + len(domains)) + "|")
     for name, demos, severity in sorted({key[:3] for key in points}):
-        cells = [_with_interval(points[name, demos, severity, d]) for d in domains]
+        cells = [with_interval(points[name, demos, severity, d]) for d in domains]
         lines.append(f"| {name} | {demos} | {severity} | " + " | ".join(cells) + " |")
     return lines + _savings(rows)
 
@@ -190,7 +188,8 @@ def _mean(cells: dict[tuple[str, int], float], domain: str) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _with_interval(values: list[float]) -> str:
+def with_interval(values: Sequence[float]) -> str:
+    """Return the mean of success rates over seeds with its 95% t-interval."""
     if len(values) < 2:
         return "".join(f"{value:.2f}" for value in values)
     low, high = t_interval(values)

@@ -27,7 +27,9 @@ _UPDATES = 1000  # to learn that the labels say nothing takes few
 
 
 def good(folder: Path, seed: int, sizes: Sizes = PRESETS["default"]) -> Path:
-    """Return the run at `folder`, made or finished if need be."""
+    """Return the run at `folder`, made if it is not there."""
+    if (folder / "policy").is_dir():
+        return folder
     return _pretrained(folder, "source", seed, sizes)
 
 
@@ -79,7 +81,8 @@ def _domain(folder: Path, text: str) -> str:
 
 
 def _pretrained(folder: Path, source: str, seed: int, sizes: Sizes) -> Path:
-    config = PretrainConfig(source=source, teacher=sizes.teacher, distill=sizes.distill)
-    if not (folder / "policy").is_dir():
-        run(config, folder, seed, resume=True)
+    """Return the run of a source, made or finished if need be; of a finished one nothing is done again."""
+    run(
+        PretrainConfig(source=source, teacher=sizes.teacher, distill=sizes.distill), folder, seed, resume=True
+    )
     return folder

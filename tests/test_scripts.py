@@ -23,6 +23,7 @@ import tune_methods
 import tyro
 
 import envs
+from envs.domain import FAMILIES
 from simreal.bundles import load_bundle
 from simreal.check.candidates import ZERO_SHOT
 from simreal.check.finished import Finished
@@ -118,6 +119,20 @@ def test_planted_sources_share_the_expert(smoke_run: Path, tmp_path: Path, monke
     assert np.abs(away).min() > 30  # a distractor never looks like the goal
     mirrored = envs.load_domain(made[planted_sources.mirrored(tmp_path / "mirrored", 0)].source)
     assert mirrored.sample(rng).dynamics.action_gain == (1, -1, 1)
+
+
+def test_compare_augmentations_goes_on(taught: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    shutil.copytree(taught / "teacher", out / "domain-0" / "teacher")
+    arguments = ["--out", str(out), "--preset", "smoke", "--augmentations", "none", "--seeds", "0"]
+    sizes = ["--episodes", "1", "--severity", "5"]
+    found = run("compare_augmentations.py", tmp_path / "r.json", *arguments, *sizes)["augmentations"]
+    assert {name: list(own) for name, own in found.items()} == {"domain": ["0"], "none": ["0"]}
+    assert set(found["none"]["0"]) == {*FAMILIES, "suite"}
+    rows = pq.read_table(out / "cells.parquet").to_pylist()
+    assert len({row["key"] for row in rows}) == len(rows) == 2 * len(envs.suite(5))
+    assert not list(out.glob("*/source"))  # so that nothing could be trained again
+    assert run("compare_augmentations.py", tmp_path / "r.json", *arguments, *sizes)["augmentations"] == found
 
 
 def test_drift_roc(smoke_run: Path, tmp_path: Path) -> None:
