@@ -37,7 +37,7 @@ def main(options: Options) -> None:
     target = parse_target(options.target, source.manifest.env_id)
     demos = options.out / "dataset"
     collect(expert, target, sizes.demos, options.seed, demos, overwrite=True)
-    given = Given(demonstrations=LeRobotDataset(demos), source=options.run)
+    given = Given(demonstrations=LeRobotDataset(demos), source=options.run, updates=sizes.updates)
     adapted = adapt(source, options.method, given, options.seed)
     adapted.save(options.out / "policy", overwrite=True)
     policies = {"zero-shot": source.policy, options.method: adapted.policy}
