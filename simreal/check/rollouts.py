@@ -18,7 +18,7 @@ from simreal.check import binary, step
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.outcomes import Outcomes
 from simreal.check.statistics import holm
-from simreal.check.verdict import Verdict, decide, holm_levels
+from simreal.check.verdict import Verdict, decide, shared_levels
 from simreal.errors import SimrealError, nearest
 
 _SUSPECT = 0.25  # how far from evenly mixed an order may be before it is said
@@ -36,7 +36,8 @@ class BinaryComparison:
     """Of the success rates over blocks; None without a block."""
     ci_low: float
     ci_high: float
-    """Of the confidence sequence; holds however often it is looked at."""
+    """Of the confidence sequence; holds however often it is looked at. Those of the secondary comparisons
+    hold 95% together (Bonferroni)."""
     p_value: float
     """Holds however often it is looked at; Holm-adjusted for a secondary comparison."""
     blocks: int
@@ -98,7 +99,7 @@ def cells(successes: NDArray[np.bool_]) -> NDArray[np.int64]:
 def compare_outcomes(
     outcomes: Outcomes, pair: tuple[str, str], margin: float, seed: int, declared: int | None = None
 ) -> list[BinaryComparison]:
-    """Compare the primary pair, and every other policy with the same baseline, corrected after Holm.
+    """Compare the primary pair, and every other policy with the same baseline, corrected for their number.
 
     Args:
         outcomes: The scored rollouts.
@@ -118,7 +119,7 @@ def compare_outcomes(
             "keeps no promise; --rollouts 0 judges without one"
         )
     raw = [float(binary.p_value(cells(run))) for run in runs]
-    adjusted, levels = [raw[0], *holm(raw[1:])], [binary.LEVEL, *holm_levels(raw[1:])]
+    adjusted, levels = [raw[0], *holm(raw[1:])], [binary.LEVEL, *shared_levels(len(raw) - 1)]
     plain = [
         _comparison(outcomes, names, index == 0, cells(runs[index]), adjusted[index], levels[index], margin)
         for index, names in enumerate(pairs)

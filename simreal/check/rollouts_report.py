@@ -53,9 +53,10 @@ def sentence(found: BinaryComparison, declared: int | None = None) -> str:
     """Return the verdict as one sentence for people, and its references as another."""
     if found.difference is None:
         return f"{found.candidate} against {found.baseline}: no block with both scored yet: inconclusive."
+    which = "95%" if found.primary else "simultaneous 95%"
     text = (
         f"{found.candidate} against {found.baseline}: {100 * found.difference:+.0f} points "
-        f"(95% {100 * found.ci_low:+.0f} to {100 * found.ci_high:+.0f} however often one looks, "
+        f"({which} {100 * found.ci_low:+.0f} to {100 * found.ci_high:+.0f} however often one looks, "
         f"{found.blocks} blocks, p = {found.p_value:.3g}): {found.verdict}."
     )
     parts = [text, _settled(found, declared), _lacking(found, declared)]

@@ -95,15 +95,17 @@ def seeds_to_reach(comparisons: int, level: float = 0.05) -> int:
     return 1 + math.ceil(math.log2(comparisons / level))
 
 
-def seeds_needed(difference: float, deviation: float, power: float = 0.8, limit: int = 1000) -> int | None:
-    """Return how many seeds a two-sided paired t-test at 5% needs; None above `limit`."""
+def seeds_needed(
+    difference: float, deviation: float, level: float = 0.05, power: float = 0.8, limit: int = 1000
+) -> int | None:
+    """Return how many seeds a two-sided paired t-test at this level needs; None above `limit`."""
     if difference == 0:
         return None
     if deviation == 0:
         return 6
     for seeds in range(6, limit + 1):
         shift = abs(difference) / deviation * math.sqrt(seeds)
-        critical = float(stats.t.ppf(0.975, seeds - 1))
+        critical = float(stats.t.isf(level / 2, seeds - 1))
         if float(stats.nct.sf(critical, seeds - 1, shift)) >= power:
             return seeds
     return None

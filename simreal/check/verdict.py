@@ -40,6 +40,8 @@ class Comparison:
     """Of the sign-flip test; Holm-adjusted for a secondary comparison."""
     robust: Robust | None = None
     """Shown beside; the verdict does not look at it. None for fewer than two seeds."""
+    confidence: float = 0.95
+    """Of the interval. Those of the secondary comparisons hold 95% together (Bonferroni)."""
 
 
 def compare_all(
@@ -52,8 +54,8 @@ def compare_all(
 ) -> list[Comparison]:
     """Compare candidates with baselines: one primary comparison, and others corrected after Holm.
 
-    A secondary comparison's interval is at the confidence that its Holm rank leaves it, so that
-    interval and p-value tell the same story.
+    Holm's p-values speak against no difference alone. `negative` and `safe` are read off intervals, so
+    those of the secondary comparisons are simultaneous: each at 95% divided by their number (Bonferroni).
 
     Args:
         success: Candidate -> success rate of each training seed; all of the same length.
@@ -73,13 +75,16 @@ def compare_all(
     raw = [sign_flip_p(values) for values in differences]
     raw = [look.repeated_p(p) for p in raw] if look else raw
     adjusted = [raw[0], *holm(raw[1:])]
-    levels = [0.05, *holm_levels(raw[1:])]
-    levels = [look.nominal(level) for level in levels] if look else levels
+    levels = [0.05, *shared_levels(len(secondary))]
+    nominal = [look.nominal(level) for level in levels] if look else levels
     found = [
-        _comparison(pair, index == 0, values, adjusted[index], levels[index], episodes, margin)
+        _comparison(pair, index == 0, values, adjusted[index], nominal[index], episodes, margin)
         for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
     ]
-    return [_described(item, success) for item in found]
+    return [
+        replace(_described(item, success), confidence=1 - level)
+        for item, level in zip(found, levels, strict=True)
+    ]
 
 
 def _described(item: Comparison, success: Mapping[str, Sequence[float]]) -> Comparison:
@@ -124,10 +129,11 @@ def sentence(comparison: Comparison, seeds: int, spread: float | None = None) ->
     """Return the verdict as one sentence for people."""
     points = 100 * comparison.difference
     manner = "beat" if points > 0 else "fell short of" if points < 0 else "equalled"
+    which = "95% interval" if comparison.primary else "simultaneous 95% interval"
     amount = f" by {abs(points):.0f} points" if round(abs(points)) else " (difference below a point)"
     text = (
         f"{comparison.candidate} {manner} {comparison.baseline}{amount} "
-        f"(95% interval {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
+        f"({which} {100 * comparison.ci_low:+.0f} to {100 * comparison.ci_high:+.0f}, "
         f"{seeds} seeds, p = {comparison.p_value:.3g}): {comparison.verdict}."
     )
     parts = [text, _lacking(comparison, seeds, spread)]
@@ -141,8 +147,10 @@ def _lacking(comparison: Comparison, seeds: int, spread: float | None) -> str:
         return ""
     if seeds < MINIMUM_SEEDS:
         return f"A verdict needs at least {MINIMUM_SEEDS} seeds."
-    needed = seeds_needed(comparison.difference, spread) if spread is not None else None
-    return f"About {needed} seeds would settle a difference like this." if needed else ""
+    if spread is None:
+        return ""
+    needed = seeds_needed(comparison.difference, spread, 1 - comparison.confidence)
+    return f"About {max(needed, seeds + 1)} seeds would settle a difference like this." if needed else ""
 
 
 def beside(found: Robust) -> str:
@@ -169,10 +177,10 @@ def reach(seeds: int, secondary: int, look: Look | None = None) -> str | None:
     return text if look else f"{text} {seeds_to_reach(secondary)} seeds are enough."
 
 
-def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float | None:
-    """Return the deviation of the paired differences; None for fewer than two seeds."""
+def spread(success: Mapping[str, Sequence[float]], pair: tuple[str, str], episodes: int) -> float | None:
+    """Return the deviation of the paired differences, as intervals believe it; None below two seeds."""
     values = _paired(success, *pair)
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return max(float(np.std(values, ddof=1)), 1 / episodes) if len(values) > 1 else None
 
 
 def _paired(success: Mapping[str, Sequence[float]], candidate: str, baseline: str) -> list[float]:
@@ -182,13 +190,9 @@ def _paired(success: Mapping[str, Sequence[float]], candidate: str, baseline: st
     return [a - b for a, b in zip(success[candidate], success[baseline], strict=True)]
 
 
-def holm_levels(p_values: Sequence[float]) -> list[float]:
-    """Return the error level that Holm's procedure leaves to each comparison."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    levels = [0.05] * len(p_values)
-    for rank, index in enumerate(order):
-        levels[index] = 0.05 / (len(p_values) - rank)
-    return levels
+def shared_levels(comparisons: int) -> list[float]:
+    """Return the error level of each of several intervals that hold 95% together (Bonferroni)."""
+    return comparisons * [0.05 / max(1, comparisons)]
 
 
 def _check(name: str, rates: Sequence[float], seeds: int) -> None:

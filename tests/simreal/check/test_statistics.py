@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from simreal.check.statistics import holm, sign_flip_p, t_interval, wilson_interval
-from simreal.check.verdict import compare_all
+from simreal.check.verdict import compare_all, sentence, spread
 from simreal.errors import SimrealError
 
 RATES = st.lists(st.integers(0, 50).map(lambda k: k / 50), min_size=8, max_size=8)
@@ -84,11 +86,11 @@ def test_wrong_rates_are_refused(rates: list[float]) -> None:
         verdict([0.5] * 6, rates)
 
 
-def simulated(shift: float, spread: float) -> list[str]:
+def simulated(shift: float, deviation: float) -> list[str]:
     rng = np.random.default_rng(0)
     verdicts = []
     for _ in range(600):
-        base, other = np.clip(0.5 + rng.normal(0, spread, (2, 10)), 0, 1)
+        base, other = np.clip(0.5 + rng.normal(0, deviation, (2, 10)), 0, 1)
         rates = rng.binomial(50, [base, np.clip(other + shift, 0, 1)]) / 50
         verdicts.append(verdict(list(rates[1]), list(rates[0])))
     return verdicts
@@ -96,9 +98,39 @@ def simulated(shift: float, spread: float) -> list[str]:
 
 def test_error_rates_are_calibrated() -> None:
     slack = 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
-    for spread in (0.02, 0.1):
-        nothing = simulated(0.0, spread)
+    for deviation in (0.02, 0.1):
+        nothing = simulated(0.0, deviation)
         assert nothing.count("negative") / 600 <= slack
         assert nothing.count("positive") / 600 <= slack
-        worse = simulated(-0.05, spread)
+        worse = simulated(-0.05, deviation)
         assert (worse.count("safe") + worse.count("positive")) / 600 <= slack
+
+
+def test_equal_numbers_have_equal_verdicts() -> None:
+    """Tied p-values are the rule with six seeds: the order of the candidates must decide nothing."""
+    baseline, rates = [0.5, 0.52, 0.48, 0.5, 0.54, 0.46], [0.3, 0.38, 0.33, 0.36, 0.3, 0.32]
+    success = {"first": baseline, "base": baseline} | dict.fromkeys("abcd", rates)
+    found = compare_all(success, ("first", "base"), [(name, "base") for name in "abcd"], 50)[1:]
+    assert len({(item.verdict, item.ci_low, item.ci_high, item.p_value) for item in found}) == 1
+    assert {item.confidence for item in found} == {1 - 0.05 / 4}
+    assert "simultaneous 95% interval" in sentence(found[0], 6)
+
+
+def test_of_ten_candidates_that_lose_the_margin_none_is_safe() -> None:
+    """In nineteen checks of twenty; each by itself would be in one check of five."""
+    rng, wrong, checks = np.random.default_rng(0), 0, 150
+    names = [f"m{index}" for index in range(10)]
+    for _ in range(checks):
+        rates = {name: 0.45 + rng.normal(0, 0.06, 10) for name in names} | {"base": np.full(10, 0.5)}
+        success = {name: list(np.clip(own, 0, 1)) for name, own in rates.items()} | {"first": [0.5] * 10}
+        found = compare_all(success, ("first", "base"), [(name, "base") for name in names], 50)[1:]
+        wrong += any(item.verdict in ("safe", "positive") for item in found)
+    assert wrong / checks <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / checks)
+
+
+def test_more_seeds_are_asked_for_than_there_were() -> None:
+    success = {"a": [0.48] * 6, "b": [0.5] * 6}
+    (item,) = compare_all(success, ("a", "b"), [], 10)
+    assert item.verdict == "inconclusive"
+    (needed,) = map(int, re.findall(r"About (\d+) seeds", sentence(item, 6, spread(success, ("a", "b"), 10))))
+    assert needed > 100  # of ten episodes a seed, two points are a fifth of a success
