@@ -6,6 +6,7 @@ An aborted rollout is a failure, whatever its score.
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
     who = "policy" if names is None else "label"
     deployed = bool(rows) and is_deployed(list(rows[0][1]))
     ran_in_order = deployed and not by_world(rows)
-    rows = as_sheet(path, rows, who) if deployed else rows
+    rows = as_sheet(path, rows, who) if deployed else _as_run(path, rows)
     _check_columns(path, rows, who, threshold)
     rollouts, unfilled = [], 0
     policies = set(names.values() if names else ())
@@ -88,10 +89,38 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
     return Outcomes(rollouts, sorted(policies), unfilled, ran_in_order, _planned(rows))
 
 
+def _is_sheet(rows: list[Row]) -> bool:
+    return bool(rows) and {"rollout", "block", "label"} <= rows[0][1].keys()
+
+
+def _as_run(path: Path, rows: list[Row]) -> list[Row]:
+    """Return the rows of a trial sheet by the numbers of its rollouts: a spreadsheet may have sorted them.
+
+    Raises:
+        SimrealError: for what is no number, or comes twice.
+    """
+    if not _is_sheet(rows):
+        return rows
+    seen: dict[int, int] = {}
+    for number, row in rows:
+        text = row["rollout"]
+        if not re.fullmatch(r"\d+(\.0)?", text):
+            raise _wrong(path, number, "rollout", text, "takes the number of the rollout on the trial sheet")
+        first = seen.setdefault(int(float(text)), number)
+        if first != number:
+            raise _wrong(path, number, "rollout", text, f"row {first} has this number already")
+    return [row for _, row in sorted(zip(seen, rows, strict=True), key=lambda pair: pair[0])]
+
+
 def _planned(rows: list[Row]) -> int | None:
-    """Return how many blocks a trial sheet has; none but a sheet numbers rollouts and blocks by label."""
-    sheet = {"rollout", "block", "label"} <= rows[0][1].keys()
-    return len({row["block"] for _, row in rows}) if sheet else None
+    """Return how many blocks a trial sheet had; None for another table.
+
+    Blocks are numbered from 1, so that rows which somebody took out are counted.
+    """
+    if not _is_sheet(rows):
+        return None
+    blocks = {row["block"] for _, row in rows}
+    return max([len(blocks), *(int(block) for block in blocks if block.isdecimal())])
 
 
 def read_key(path: Path) -> dict[str, str]:
@@ -195,10 +224,8 @@ def _outcome(
     word = row.get("outcome", "").lower()
     if word and word not in WORDS:
         raise _wrong(path, number, "outcome", row["outcome"], f"takes {_RIGHT}")
-    if threshold is None or word == "aborted":
+    if threshold is None or word == "aborted" or not row["score"]:  # who gave a word and no score said enough
         return (WORDS[word], word == "aborted") if word else None
-    if not row["score"]:
-        return None
     try:
         score = float(row["score"])
     except ValueError:

@@ -360,3 +360,37 @@ def test_more_policies_share_the_error_with_a_number_too() -> None:
     assert second.settled_after is not None
     assert second.settled_after >= first.settled_after
     assert third.settled_after is None or third.settled_after > second.settled_after
+
+
+def test_a_sheet_that_a_spreadsheet_sorted_is_read_as_it_was_run(tmp_path: Path) -> None:
+    sheet, key = plan_trials(30, ["a", "b"], ["left", "right"], seed=1).write(tmp_path)
+    fill(sheet, key, {"a": 0.5, "b": 0.5})
+    as_run = read_outcomes(sheet, key)
+    with sheet.open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: (row["outcome"], row["label"]), reverse=True)
+    table = tmp_path / "sorted.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_outcomes(table, key) == as_run
+    twice = table.read_text().replace(f"\n{rows[1]['rollout']},", f"\n{rows[0]['rollout']},", 1)
+    table.write_text(twice)
+    with pytest.raises(SimrealError, match="has this number already"):
+        read_outcomes(table, key)
+
+
+def test_rows_that_were_deleted_leave_the_plan_what_it_was(tmp_path: Path) -> None:
+    sheet, key = plan_trials(30, ["a", "b"], ["left", "right"], seed=1).write(tmp_path)
+    fill(sheet, key, {"a": 0.5, "b": 0.5}, rows=24)
+    lines = sheet.read_text().splitlines()
+    without = [lines[0], *lines[1:25], lines[-1]]
+    sheet.write_text("\n".join(without) + "\n")
+    assert read_outcomes(sheet, key).planned == 30
+
+
+def test_a_word_without_a_score_is_an_outcome(tmp_path: Path) -> None:
+    path = written(tmp_path, "policy,outcome,score\na,,0.9\na,failure,\na,success,\na,,\n")
+    found = read_outcomes(path, threshold=0.5)
+    assert [rollout.success for rollout in found.rollouts] == [True, False, True]
+    assert found.unfilled == 1
