@@ -1,7 +1,7 @@
 """Which source to start from on a target, or none: before any time on the target is spent.
 
-Sources are ranked by the error of their actions on demonstrations held out from adapting them. The first is
-chosen if it is shown to beat what needs no source: target-only, trained properly on the same demonstrations,
+Sources are ranked by the error of their actions on demonstrations held out from adapting them. Chosen is the
+first that is shown to beat what needs no source: target-only, trained properly on the same demonstrations,
 or the mean action, whichever of the two errs less. Shown means that the t-interval of the paired log
 ratios, over demonstrations, at 95% divided by the number of sources lies below the baseline. Else the answer
 is none, since a bad source does harm that the ranking cannot see: among bad sources one is always first.
@@ -70,10 +70,13 @@ def select(scores: Mapping[str, Scores], trials: Trials) -> Selection:
         for (name, found), errors in zip(scores.items(), trials.sources, strict=True)
     ]
     ranked.sort(key=lambda item: item.held_out_error)
-    chosen = ranked[0].source if ranked[0].ci_high < 1 else None
+    shown = [item for item in ranked if item.ci_high < 1]
+    chosen = shown[0] if shown else None
     error = float(without[baseline].mean())
-    reason = _reason(ranked[0], baseline, chosen)
-    return Selection(chosen, reason, baseline, error, len(trials.mean_action), ranked)
+    reason = _reason(chosen or ranked[0], baseline, chosen is not None)
+    return Selection(
+        chosen.source if chosen else None, reason, baseline, error, len(trials.mean_action), ranked
+    )
 
 
 def _ranked(name: str, errors: Array, baseline: Array, scores: Scores, sources: int) -> Ranked:
@@ -83,12 +86,12 @@ def _ranked(name: str, errors: Array, baseline: Array, scores: Scores, sources: 
     return Ranked(name, float(errors.mean()), ratio, low, high, scores)
 
 
-def _reason(first: Ranked, baseline: str, chosen: str | None) -> str:
-    ratio = f"{first.error_ratio:.2f} times ({first.ci_low:.2f} to {first.ci_high:.2f})"
-    says = f"adapted, {first.source} errs {ratio} as much as {baseline} on held-out demonstrations"
-    if chosen is not None:
-        return f"{says}, the least of all sources"
-    return f"{says}, and no source errs less: none is shown to beat what needs none"
+def _reason(told: Ranked, baseline: str, shown: bool) -> str:
+    ratio = f"{told.error_ratio:.2f} times ({told.ci_low:.2f} to {told.ci_high:.2f})"
+    says = f"adapted, {told.source} errs {ratio} as much as {baseline} on held-out demonstrations"
+    if shown:
+        return f"{says}, the least of the sources that are shown to err less"
+    return f"{says}, and none is shown to err less"
 
 
 def regret(success: Array, without: Array, choices: NDArray[np.int64]) -> Estimate:

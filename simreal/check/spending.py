@@ -126,6 +126,11 @@ def told(spent: Spending, name: str) -> str:
         )
     if ends["at_most"] is None:
         return _unmatched(spent, name)
+    if ends["at_least"] is None:
+        return (
+            f"{TARGET_ONLY} gets to a success of {spent.threshold:g}, and {name} on too few training seeds "
+            "to save anything."
+        )
     alone = [bounds(found[unit]["target_only_counts"], unit) for unit in ("seconds", "steps")]
     text = (
         f"To a success of {spent.threshold:g}, against {TARGET_ONLY}, {name} saves {alone[0]} of training "
@@ -144,8 +149,9 @@ def _unmatched(spent: Spending, name: str) -> str:
     """Return what a candidate took, where target-only gets to the threshold on too few seeds to compare."""
     took, source = spent.spent[name], spent.source
     text = (
-        f"With this budget {TARGET_ONLY} does not get to a success of {spent.threshold:g}, which {name} does "
-        f"with {amount(took.seconds)} seconds of training and {amount(took.steps)} steps of the target"
+        f"With this budget {TARGET_ONLY} gets to a success of {spent.threshold:g} on too few training seeds "
+        f"to compare; {name} does with {amount(took.seconds)} seconds of training and "
+        f"{amount(took.steps)} steps of the target"
     )
     if source is None:
         return f"{text}; what the source cost is not known."

@@ -66,6 +66,17 @@ def test_the_best_of_many_is_held_to_more() -> None:
     assert chosen(base, base + 1, close=close, **others).chosen is None
 
 
+def test_the_second_is_chosen_where_only_it_is_shown() -> None:
+    """A source may err least on average for one lucky demonstration."""
+    scratch, rng = np.full(10, 1.0), np.random.default_rng(0)
+    steady = 0.84 + 0.01 * rng.normal(size=10)
+    lucky = np.array([1e-3, *np.full(9, 0.92)])
+    found = chosen(scratch, scratch * 3, lucky=lucky * steady.sum() / lucky.sum() * 0.99, steady=steady)
+    assert [item.source for item in found.ranking] == ["lucky", "steady"]
+    assert found.chosen == "steady"
+    assert "shown to err less" in found.reason
+
+
 def test_regret_by_hand() -> None:
     success, without = np.array([[0.9, 0.2, 0.5], [0.4, 0.6, 0.4]]), np.array([0.1, 0.8, 0.5])
     assert regret(success, without, np.array([0, NONE, 0])).value == 0  # the oracle's

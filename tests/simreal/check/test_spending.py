@@ -74,11 +74,16 @@ def test_a_sentence_says_it_with_the_source_and_without() -> None:
     ours, theirs = kept(0.9, 0.8, frames=130, seconds=9.9), kept(0.1, 0.0, frames=130, seconds=9)
     hard = {"finetune": ours, "target-only": theirs}
     assert told(spending(hard, 0, 0, SOURCE), "finetune") == (
-        "With this budget target-only does not get to a success of 0.75, which finetune does with 9.9 "
+        "With this budget target-only gets to a success of 0.75 on too few training seeds to compare; "
+        "finetune does with 9.9 "
         "seconds of training and 130 steps of the target, after the source's 300 seconds and 60,000 "
         "simulated steps."
     )
     assert told(spending(hard, 0, 0, None), "finetune").endswith("what the source cost is not known.")
+    worse = spending({"finetune": kept(0.4, 0.3), "target-only": kept(0.9, 0.8)}, 0, 0, SOURCE)
+    assert told(worse, "finetune") == (
+        "target-only gets to a success of 0.75, and finetune on too few training seeds to save anything."
+    )
     alone = spending({"zero-shot": kept(0.4), "target-only": kept(0.8)}, 0, 0, SOURCE)
     assert alone.saved == {}
     assert told(alone, "zero-shot") == ""
