@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matrix_tables import whole
 from numpy.typing import NDArray
 
 from simreal.check.statistics import holm, sign_flip_p, t_interval
-from simreal.check.verdict import MARGIN, MINIMUM_SEEDS, decide, holm_levels
+from simreal.check.verdict import MARGIN, MINIMUM_SEEDS, decide, shared_levels
 from simreal.errors import SimrealError
 from simreal.guarded import rivals
 from simreal.study.table import Table
+from simreal.targets import label_of
 from simreal.transfer import METHODS
 from simreal.transfer.guard import elect, stages
 
 GUARDED, BEST = "guarded", "best"
-_WHOLE = 0.9  # of the cases that the fullest seed has; a study still running has seeds with few
 Array = NDArray[np.float64]
 
 
@@ -42,6 +43,8 @@ class Judged:
     case: Case
     chosen: NDArray[np.int64]
     """(seeds,): which of the candidates."""
+    episodes: int
+    """By which it is judged."""
     success: dict[str, Array]
     """Candidate, and `guarded` and `best` of each seed in hindsight -> success (seeds,)."""
 
@@ -58,7 +61,7 @@ class Compared:
     difference: float
     ci_low: float
     ci_high: float
-    """At the confidence that the Holm rank leaves."""
+    """Those of all comparisons hold 95% together (Bonferroni)."""
     p_value: float
     plain_high: float
     """Upper end at 95%."""
@@ -78,15 +81,19 @@ def read_cases(path: Path, demos: int, run_seed: int) -> list[Case]:
         run_seed: Of the cells.
 
     Raises:
-        SimrealError: if the file is missing or damaged.
+        SimrealError: if the file is missing or damaged, or has several cells of a candidate, domain and seed.
     """
     if not path.is_file():
         raise SimrealError(f"no table {str(path)!r}: give --table, the cells of a study as parquet")
     found: defaultdict[tuple[str, str], dict[int, list[bool]]] = defaultdict(dict)
     for row in Table(path):
         if row.get("successes") and row["run_seed"] == run_seed and row["demos"] in (0, demos):
-            label = f"{row['domain']}@{row['severity']}" if row["severity"] else row["domain"]
-            found[row["candidate"], label][row["seed"]] = row["successes"]
+            label, seed = label_of(row["domain"], row["severity"]), row["seed"]
+            of_candidate = found[row["candidate"], label]
+            if seed in of_candidate:
+                what = f"two cells of {row['candidate']} on {label}, seed {seed}"
+                raise SimrealError(f"{path}: {what}: a guard is judged on one source and one budget")
+            of_candidate[seed] = row["successes"]
     return [
         case
         for name, domain in list(found)
@@ -118,11 +125,11 @@ def judge(case: Case, rollouts: int) -> Judged:
     rates = case.outcomes[..., plan[-1] :].mean(axis=-1)
     success = {name: rates[:, index] for index, name in enumerate(case.names)}
     success[GUARDED] = np.take_along_axis(rates, chosen[:, None], axis=-1)[:, 0]
-    return Judged(case, chosen, success | {BEST: rates.max(axis=-1)})
+    return Judged(case, chosen, episodes - plan[-1], success | {BEST: rates.max(axis=-1)})
 
 
 def compare(judged: Sequence[Judged], policy: str | None) -> list[Compared]:
-    """Compare with every baseline of every case, corrected after Holm over all of them.
+    """Compare with every baseline of every case, corrected for the number of all of them.
 
     Args:
         judged: All cases of a family.
@@ -131,7 +138,7 @@ def compare(judged: Sequence[Judged], policy: str | None) -> list[Compared]:
     keys = [(found, policy or found.case.method, base) for found in judged for base in found.case.names[1:]]
     values = [(found.success[mine] - found.success[base]).tolist() for found, mine, base in keys]
     raw = [sign_flip_p(each) for each in values]
-    adjusted, levels = holm(raw), holm_levels(raw)
+    adjusted, levels = holm(raw), shared_levels(len(raw))
     return [
         _compared(*key, *rest)
         for key, *rest in zip(keys, values, adjusted, levels, strict=True)
@@ -142,7 +149,7 @@ def compare(judged: Sequence[Judged], policy: str | None) -> list[Compared]:
 def _compared(
     found: Judged, policy: str, baseline: str, values: list[float], p_value: float, level: float
 ) -> Compared:
-    floor = 1 / found.case.outcomes.shape[-1]
+    floor = 1 / found.episodes
     low, high = t_interval(values, 1 - level, floor)
     verdict = str(decide(low, high, p_value <= 0.05, MARGIN))
     verdict = verdict if len(values) >= MINIMUM_SEEDS else "inconclusive"
@@ -154,17 +161,20 @@ def _compared(
 
 
 def by_seed(judged: Iterable[Judged], values: Iterable[Array]) -> Array:
-    """Return the mean over cases for each seed that has nearly all of them; the unit is a training seed."""
-    found: defaultdict[int, list[float]] = defaultdict(list)
-    for each, mine in zip(judged, values, strict=True):
-        for seed, value in zip(each.case.seeds, mine, strict=True):
-            found[seed].append(float(value))
-    most = max(map(len, found.values()))
-    return np.array([np.mean(rates) for rates in found.values() if len(rates) >= _WHOLE * most])
+    """Return the mean over cases for each seed that has them all; the unit is a training seed."""
+    found = {
+        (each.case.domain, seed): float(value)
+        for each, mine in zip(judged, values, strict=True)
+        for seed, value in zip(each.case.seeds, mine, strict=True)
+    }
+    rates: defaultdict[int, list[float]] = defaultdict(list)
+    for domain, seed in sorted(whole(found)):
+        rates[seed].append(found[domain, seed])
+    return np.array([np.mean(own) for own in rates.values()])
 
 
 def summary(judged: Sequence[Judged], told: dict[str, list[Compared]]) -> dict[str, Any]:
-    """Return what a guard did to one method: means over domains and seeds, and where it is worse.
+    """Return what a guard did to one method: means over domains with the same seeds, and where it is worse.
 
     Args:
         judged: The method's cases.
@@ -172,7 +182,9 @@ def summary(judged: Sequence[Judged], told: dict[str, list[Compared]]) -> dict[s
     """
     name = judged[0].case.method
     names = judged[0].case.names
-    row: dict[str, Any] = {"method": name, "domains": len(judged)}
+    block = whole((each.case.domain, seed) for each in judged for seed in each.case.seeds)
+    sizes = {"domains": len({domain for domain, _ in block}), "seeds": len({seed for _, seed in block})}
+    row: dict[str, Any] = {"method": name, **sizes}
     row["success"] = {
         each: float(by_seed(judged, (found.success[each] for found in judged)).mean())
         for each in (*names, GUARDED, BEST)

@@ -112,7 +112,7 @@ def simulated_table(rows: Rows) -> list[str]:
 def study_table(found: list[dict[str, Any]]) -> list[str]:
     """Return what guards did as Markdown; success in percent."""
     head = (
-        *("method", "rollouts", "domains", "unguarded", ZERO_SHOT, TARGET_ONLY, "guarded", "best"),
+        *("method", "rollouts", "domains", "seeds", "unguarded", ZERO_SHOT, TARGET_ONLY, "guarded", "best"),
         *("cost", "cost to the domain's best", "gain over unguarded", "returned"),
         *(f"{who} worse than {base}" for base in (ZERO_SHOT, TARGET_ONLY) for who in ("unguarded", GUARDED)),
     )
@@ -126,7 +126,14 @@ def study_table(found: list[dict[str, Any]]) -> list[str]:
             returned = ", ".join(f"{each} {100 * share:.0f}" for each, share in row["returned"].items())
             counts = [row.get(each) for each in head[-4:]]
             worse = [f"{each['corrected']} ({each['plain']})" if each else "" for each in counts]
-            cells = [name, str(part["rollouts"]), str(row["domains"]), *rates, *spans, returned, *worse]
+            cells = [
+                name,
+                *map(str, (part["rollouts"], row["domains"], row["seeds"])),
+                *rates,
+                *spans,
+                returned,
+                *worse,
+            ]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 

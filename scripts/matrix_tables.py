@@ -1,7 +1,7 @@
 """Tables of scripts/transfer_matrix.py: what the cells of a stage say, in Markdown; and what is chosen."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from simreal.check.statistics import t_interval
 from simreal.errors import SimrealError
 from simreal.report.study_plots import heat_map
 from simreal.study import Cell
+from simreal.targets import label_of
 from simreal.transfer import METHODS, method
 
 Rows = list[dict[str, Any]]
@@ -97,11 +98,31 @@ def confirmed(rows: Rows) -> list[str]:
     for domain in domains:
         cells = [with_interval([v for (d, _), v in found[name].items() if d == domain]) for name in names]
         lines.append(f"| {domain} | " + " | ".join(cells) + " |")
-    shared = {at for cells in found.values() for at in cells if all(at in other for other in found.values())}
-    means = [with_interval(list(_by_seed({at: found[name][at] for at in shared}).values())) for name in names]
+    shared = whole({at for cells in found.values() for at in cells if all(at in o for o in found.values())})
+    means = [with_interval(_by_seed({at: found[name][at] for at in shared})) for name in names]
     lines.append("| **mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |")
-    gains = [f"{n} against zero-shot: {_gain(found, n, ZERO_SHOT)}" for n in names if n != ZERO_SHOT]
-    return lines + gains
+    lines.append(f"means are over {_size(shared)}")
+    for name in names:
+        if name != ZERO_SHOT:
+            size = _size(whole(found[name].keys() & found[ZERO_SHOT].keys()))
+            lines.append(f"{name} against zero-shot: {_gain(found, name, ZERO_SHOT)} over {size}")
+    return lines
+
+
+def whole(cells: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Return the largest set of (domain, seed) in which every seed has every domain: a mean for each seed."""
+    by_seed: defaultdict[int, set[str]] = defaultdict(set)
+    for domain, seed in cells:
+        by_seed[seed].add(domain)
+    blocks = [
+        {(domain, seed) for seed, theirs in by_seed.items() if domains <= theirs for domain in domains}
+        for domains in by_seed.values()
+    ]
+    return max(blocks, key=lambda block: (len(block), len({domain for domain, _ in block})), default=set())
+
+
+def _size(cells: set[tuple[str, int]]) -> str:
+    return f"{len({d for d, _ in cells})} domains x {len({s for _, s in cells})} seeds"
 
 
 def curved(rows: Rows) -> list[str]:
@@ -133,10 +154,11 @@ def _savings(rows: Rows) -> list[str]:
         found = [_needed(curves[w], wanted[w]) / 10 for w in curves if w[0] == domain and w in wanted]
         if found:
             ratios[domain] = float(np.median(found))
-            never = sum(np.isinf(ratio) for ratio in found)
+            never, at_once = (sum(ratio == end for ratio in found) for end in (np.inf, 1))
             lines.append(
                 f"{domain}: target-only needs {ratios[domain]:.3g} times the demonstrations (median of "
-                f"{len(found)} seeds, {min(found):.3g} to {max(found):.3g}; {never} never match, inf)"
+                f"{len(found)} seeds, {min(found):.3g} to {max(found):.3g}; {never} never match, inf; "
+                f"{at_once} with ten or fewer, 1)"
             )
     if ratios:
         lines.append(f"median domain: {np.median(list(ratios.values())):.3g} times")
@@ -158,25 +180,31 @@ def _needed(curve: dict[int, float], wanted: float) -> float:
 
 def _by_candidate(rows: Rows) -> dict[str, dict[tuple[str, int], float]]:
     found: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
-    for row in rows:
-        found[row["candidate"]][row["domain"], row["seed"]] = row["success_rate"]
+    for row, name in zip(rows, _names(rows), strict=True):
+        found[row["candidate"]][name, row["seed"]] = row["success_rate"]
     return found
 
 
 def _domains(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(row["domain"] for row in rows))
+    return list(dict.fromkeys(_names(rows)))
 
 
-def _by_seed(cells: dict[tuple[str, int], float]) -> dict[int, float]:
+def _names(rows: Rows) -> list[str]:
+    """Return the domain of each row, with its severity where rows have several."""
+    several = len({row["severity"] for row in rows}) > 1
+    return [label_of(row["domain"], row["severity"]) if several else row["domain"] for row in rows]
+
+
+def _by_seed(cells: dict[tuple[str, int], float]) -> list[float]:
+    """Return the mean over domains for each seed."""
     seeds = sorted({seed for _, seed in cells})
-    return {seed: float(np.mean([v for (_, s), v in cells.items() if s == seed])) for seed in seeds}
+    return [float(np.mean([v for (_, s), v in cells.items() if s == seed])) for seed in seeds]
 
 
 def _gain(found: dict[str, dict[tuple[str, int], float]], name: str, baseline: str) -> str:
-    """Return the mean difference over shared cells, in points, with its interval over seeds."""
-    shared = found[name].keys() & found[baseline].keys()
-    differences = _by_seed({cell: 100 * (found[name][cell] - found[baseline][cell]) for cell in shared})
-    values = list(differences.values())
+    """Return the mean difference over shared cells of whole seeds, in points, with its interval."""
+    shared = whole(found[name].keys() & found[baseline].keys())
+    values = _by_seed({cell: 100 * (found[name][cell] - found[baseline][cell]) for cell in shared})
     if len(values) < 2:
         return "".join(f"{value:+.0f}" for value in values)
     low, high = t_interval(values)

@@ -83,12 +83,20 @@ def test_what_judges_is_not_what_chose() -> None:
 
 
 def test_a_seed_that_lacks_cases_is_in_no_mean() -> None:
-    def judged(seeds: tuple[int, ...]) -> guard_cases.Judged:
+    def judged(domain: str, seeds: tuple[int, ...]) -> guard_cases.Judged:
         outcomes = np.zeros((len(seeds), 2, 50), bool)
-        return guard_cases.judge(guard_cases.Case("mmd", "d", ("mmd", "zero-shot"), seeds, outcomes), 20)
+        return guard_cases.judge(guard_cases.Case("mmd", domain, ("mmd", "zero-shot"), seeds, outcomes), 20)
 
-    found = guard_cases.by_seed([judged((0, 1)), judged((0,))], [np.array([0.2, 0.9]), np.array([0.4])])
+    both = [judged("d", (0, 1)), judged("e", (0,))]
+    found = guard_cases.by_seed(both, [np.array([0.2, 0.9]), np.array([0.4])])
     assert found.tolist() == pytest.approx([0.3])
+
+
+def test_two_cells_of_one_name_are_refused(tmp_path: Path) -> None:
+    row = {"candidate": "zero-shot", "domain": "blur", "severity": 3, "seed": 0, "run_seed": 700, "demos": 0}
+    write_table(tmp_path / "t.parquet", [row | {"key": key, "successes": [True]} for key in "ab"])
+    with pytest.raises(SimrealError, match="two cells of zero-shot on blur@3, seed 0"):
+        guard_cases.read_cases(tmp_path / "t.parquet", demos=10, run_seed=700)
 
 
 @pytest.mark.parametrize("world", guard_worlds.WORLDS)

@@ -48,7 +48,30 @@ def test_means_are_over_what_every_candidate_has() -> None:
     found = [*rows(ZERO_SHOT, {"easy": 0.9, "refused": 0.0}), *rows("finetune", {"easy": 0.8})]
     lines = matrix_tables.confirmed(found)
     assert "| **mean** | **0.90 (0.90-0.90)** | **0.80 (0.80-0.80)** |" in lines
-    assert "finetune against zero-shot: -10 (-10 to -10)" in lines
+    assert "finetune against zero-shot: -10 (-10 to -10) over 1 domains x 2 seeds" in lines
+
+
+def test_a_seed_that_has_begun_is_no_seed() -> None:
+    begun = {
+        "candidate": "finetune",
+        "domain": "easy",
+        "seed": 2,
+        "success_rate": 1.0,
+        "demos": 10,
+        "severity": 3,
+    }
+    both = {"easy": 0.9, "hard": 0.1}
+    lines = matrix_tables.confirmed([*rows(ZERO_SHOT, both, seeds=3), *rows("finetune", both), begun])
+    assert "finetune against zero-shot: +0 (+0 to +0) over 2 domains x 2 seeds" in lines
+    assert "means are over 2 domains x 2 seeds" in lines
+
+
+def test_severities_are_apart() -> None:
+    found = rows("finetune", {"easy": 0.9})
+    more = [row | {"severity": 5, "success_rate": 0.1} for row in found]
+    (header, *_), cells = matrix_tables.screened([*found, *more]), "| 0.90 | 0.10 |"
+    assert header.endswith("| easy@3 | easy@5 |")
+    assert any(cells in line for line in matrix_tables.screened([*found, *more]))
 
 
 def test_the_screen_is_a_picture() -> None:
@@ -57,7 +80,7 @@ def test_the_screen_is_a_picture() -> None:
 
 
 def test_no_row_yet_is_an_empty_table() -> None:
-    assert matrix_tables.confirmed([])[-1].startswith("| **mean**")
+    assert matrix_tables.confirmed([])[-1] == "means are over 0 domains x 0 seeds"
 
 
 def test_demonstrations_saved_are_read_off_the_curve_of_target_only() -> None:
