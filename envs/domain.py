@@ -83,6 +83,9 @@ class Domain:
         Raises:
             DomainError: naming the key that cannot be.
         """
+        for key in ("name", "severity"):
+            if key not in plain:
+                raise DomainError(f"a recorded domain has no {key!r}: {shown(dict(plain))}")
         groups = {key: value for key, value in plain.items() if key not in ("name", "severity")}
         distributions = _distributions(groups, f"domain {plain['name']}")
         return cls(plain["name"], plain["severity"], distributions=distributions)

@@ -14,10 +14,11 @@ HEADER_KEYS = ("name", "extends", "family", "description", "inert_for", "severit
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, but a key given twice is an error: the first would be lost without a word."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Return the mapping, or refuse it."""
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key, _ in node.value:
@@ -55,7 +56,7 @@ def unknown_key(key: Any, valid: tuple[str, ...]) -> str:
 
 def _parse(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        return yaml.load(path.read_text(encoding="utf-8-sig"), UniqueKeyLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""

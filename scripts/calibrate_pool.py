@@ -73,7 +73,8 @@ def main(options: Options) -> None:
     source = Source.of_run(options.run)
     cells, kept = pool_cells(options, source), Table(options.table)
     left = compute("pool", source, cells, kept, options.minutes).left
-    pool = pooled(kept.rows(source, cells), options.domains, options.candidates, options.seeds)
+    labels = [parse_target(name, source.env_id).label for name in options.domains]
+    pool = pooled(kept.rows(source, cells), labels, options.candidates, options.seeds)
     policies = sum(len(own) for sides in pool.values() for own in sides)
     print(f"{policies} policies; {left} are left to train\n")
     draws, rng = Draws(options.episodes, options.comparisons), np.random.default_rng(0)

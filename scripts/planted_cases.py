@@ -20,7 +20,7 @@ from pathlib import Path
 import planted_sources as sources
 
 from envs.errors import suggestion
-from simreal.bundles import load_bundle, source_domain
+from simreal.bundles import load_bundle
 from simreal.check.run import CheckRequest, CheckResult, check
 from simreal.errors import SimrealError
 from simreal.exits import run_script
@@ -133,19 +133,16 @@ def checked(name: str, case: Case, options: Options) -> CheckResult:
     """Check the source of a case on its target; the good run's teacher demonstrates."""
     folder = source_of(case, options)
     print(f"{name}: {folder.name} on {case.target}", flush=True)
-    bundle, sizes = load_bundle(folder / "policy"), PRESETS[options.preset]
-    request = CheckRequest(
-        target=parse_target(case.target, bundle.manifest.env_id),
-        source_policy=bundle.policy,
-        teacher=load_bundle(options.run / "teacher").policy,
-        source_data=folder / "source",
-        source_domain=source_domain(bundle),
-        methods=case.methods,
-        demos=options.demos if case.many else sizes.demos,
-        seeds=options.seeds or sizes.seeds,
-        episodes=sizes.check_episodes,
-        updates=sizes.updates,
-        most_updates=sizes.tuning_updates,
+    bundle = load_bundle(folder / "policy")
+    request = CheckRequest.of(
+        bundle,
+        load_bundle(options.run / "teacher").policy,
+        parse_target(case.target, bundle.manifest.env_id),
+        case.methods,
+        PRESETS[options.preset],
+        run=folder,
+        demos=options.demos if case.many else None,
+        seeds=options.seeds,
         seed=options.seed,
     )
     result, details = check(request, options.out / f"{name}.json", resume=True)

@@ -14,6 +14,7 @@ from simreal.check.statistics import t_interval
 from simreal.check.verdict import MARGIN
 from simreal.errors import SimrealError
 from simreal.extras import extra
+from simreal.targets import label_of
 
 SEEDS = (6, 8, 10, 20)
 SHOWN = 10  # seeds of the comparison that is shown beside rliable's figures
@@ -40,7 +41,7 @@ def pooled(rows: Rows, domains: Sequence[str], candidates: tuple[str, str], seed
         SimrealError: if there are fewer than two.
     """
     found = {
-        (f"{row['domain']}@{row['severity']}", row["candidate"], row["seed"]): sum(row["successes"])
+        (label_of(row["domain"], row["severity"]), row["candidate"], row["seed"]): sum(row["successes"])
         for row in rows
     }
     names = list(dict.fromkeys(domains))

@@ -17,6 +17,7 @@ from simreal.check.trials import Trials
 from simreal.errors import SimrealError
 from simreal.study import Source, Table
 from simreal.study.arms import cells_of
+from simreal.targets import label_of
 
 Rows = list[dict[str, Any]]
 ByDomain = dict[str, dict[str, float | None]]
@@ -26,7 +27,7 @@ FAMILIES = ("appearance", "sensing", "dynamics", "combined")
 
 
 def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
-    """Return the rows of a table that are cells of this source, with these seeds and demonstrations.
+    """Return the rows of a table that are cells of this source in the suite, with these seeds and demos.
 
     Raises:
         SimrealError: if there are none.
@@ -34,7 +35,9 @@ def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
     if not path.is_file():
         raise SimrealError(f"{path}: no such table: scripts/transfer_matrix.py or `simreal study` makes one")
     cells = [row for _, rows in cells_of(Table(path), source).values() for row in rows]
-    found = [row for row in cells if row["run_seed"] == run_seed and row["demos"] in (0, demos)]
+    found = [
+        row for row in cells if row["run_seed"] == run_seed and row["demos"] in (0, demos) and row["family"]
+    ]
     if not found:
         what = f"run seed {run_seed} and {demos} demonstrations"
         raise SimrealError(f"{path}: no cell of the source {source.name} with {what}")
@@ -75,7 +78,7 @@ def gains(rows: Rows, domains: Sequence[str], methods: Sequence[str]) -> dict[st
     """Return what methods came to in each domain: success, and points over the baselines that are there."""
     by_seed: defaultdict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for row in rows:
-        by_seed[row["candidate"], f"{row['domain']}@{row['severity']}"][row["seed"]] = row["success_rate"]
+        by_seed[row["candidate"], label_of(row["domain"], row["severity"])][row["seed"]] = row["success_rate"]
     found: dict[str, list[float]] = {}
     for name in methods:
         if any((name, domain) not in by_seed for domain in domains):

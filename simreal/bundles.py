@@ -54,8 +54,12 @@ def describe(
     return PolicyBundle(policy, manifest)
 
 
-def load_bundle(folder: Path) -> PolicyBundle:
+def load_bundle(folder: Path, option: str = "") -> PolicyBundle:
     """Read a bundle.
+
+    Args:
+        folder: Where it is.
+        option: Of the command line that says where, for the error.
 
     Raises:
         SimrealError: saying what is wrong with it.
@@ -63,7 +67,7 @@ def load_bundle(folder: Path) -> PolicyBundle:
     try:
         return PolicyBundle.load(folder)
     except BundleError as error:
-        raise SimrealError(str(error)) from None
+        raise SimrealError(f"{option} {error}".strip()) from None
 
 
 def source_domain(bundle: PolicyBundle) -> Domain:

@@ -8,6 +8,8 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
+from envs import DomainError
+from policies import BundleError
 from simreal import workers
 from simreal.errors import SimrealError
 from simreal.interruption import Interruption
@@ -20,7 +22,7 @@ def exit_code(program: str, work: Callable[[], None]) -> int:
     try:
         with Interruption():
             work()
-    except SimrealError as error:
+    except (SimrealError, DomainError, BundleError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

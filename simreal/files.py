@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from policies.replace import replace_folder
+
 
 def atomic_write_text(path: Path, text: str) -> Path:
     """Write to a temporary name in the same folder, then rename."""
@@ -49,15 +51,9 @@ def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        old = path.with_name(f".{path.name}.old")
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # what is left, or what it has replaced
 
 
 def sha256_of_file(path: Path) -> str:

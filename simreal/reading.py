@@ -7,17 +7,18 @@ from typing import Any
 
 import yaml
 
+from envs.domain_file import UniqueKeyLoader
 from simreal.errors import SimrealError, nearest
 
 
 def load_yaml(path: Path, what: str) -> Any:
-    """Read a YAML file by the safe loader.
+    """Read a YAML file by the safe loader; a key given twice is an error.
 
     Raises:
         SimrealError: if it is missing or no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except FileNotFoundError:
         raise SimrealError(f"no {what} file {str(path)!r}") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from policies import PolicyBundle
 from simreal.adapt import adapted_bundle, with_verdict
-from simreal.bundles import load_bundle, source_domain
+from simreal.bundles import load_bundle
+from simreal.check.candidates import check_candidates, check_needs, check_seeds, needs_of
 from simreal.check.run import CheckRequest, check
 from simreal.errors import SimrealError, at_least
 from simreal.evaluate import evaluate
@@ -19,7 +20,6 @@ from simreal.progress import say
 from simreal.report import build as build_report
 from simreal.results import EvaluationRow, write_result
 from simreal.targets import Target, check_spaces, parse_target
-from simreal.transfer import method
 
 # Beside nominal and the target: two of camera, two of colour and light, one of sensing, one of motors.
 FURTHER_DOMAINS = (
@@ -58,9 +58,12 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     started = time.perf_counter()
     sizes = PRESETS[config.preset]
     target = parse_target(config.target, config.env)
-    for name in config.method:
-        method(name)
     at_least(1, demos=config.demos, seeds=config.seeds, episodes=config.episodes)
+    target.open()
+    check_candidates(config.method)
+    check_seeds(seed, config.seeds)
+    for name in config.method:
+        _check_method(name)
     if overwrite:
         clear(out)
     source = _pretrain(config, sizes, out, seed, resume)
@@ -92,6 +95,7 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
         evaluation=rows,
         check=result,
         target=target.label,
+        world=target.to_plain(),
         method=config.method[0],
         config=config,
         sentences=details.sentences,
@@ -100,6 +104,14 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
     report = build_report(out)
     say(f"{details.sentences[0]}\nreport: {report}  ({seconds:.0f} s)")
     return report
+
+
+def _check_method(name: str) -> None:
+    """Refuse a method that needs what this job does not record, before anything is pretrained."""
+    if "unlabelled frames" in needs_of(name):
+        what = f"method {name!r} needs unlabelled frames, and `run` records demonstrations alone"
+        raise SimrealError(f"{what}: pretrain, then use simreal check --method {name} --frames N")
+    check_needs(name, Path(), 0)
 
 
 def _pretrain(config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: bool) -> PretrainResult:
@@ -111,18 +123,15 @@ def _pretrain(config: RunConfig, sizes: Sizes, out: Path, seed: int, resume: boo
 def _check_request(
     config: RunConfig, sizes: Sizes, out: Path, seed: int, target: Target, bundle: PolicyBundle
 ) -> CheckRequest:
-    return CheckRequest(
-        target=target,
-        source_policy=bundle.policy,
-        teacher=load_bundle(out / "teacher").policy,
-        source_data=out / "source",
-        source_domain=source_domain(bundle),
-        methods=config.method,
-        demos=sizes.demos if config.demos is None else config.demos,
-        seeds=sizes.seeds if config.seeds is None else config.seeds,
-        episodes=sizes.check_episodes,
-        updates=sizes.updates,
-        most_updates=sizes.tuning_updates,
+    return CheckRequest.of(
+        bundle,
+        load_bundle(out / "teacher").policy,
+        target,
+        config.method,
+        sizes,
+        run=out,
+        demos=config.demos,
+        seeds=config.seeds,
         seed=seed,
         source_cost=source_cost(out),
     )

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,21 @@ class Target:
         """Return the options for `reset` that put the environment into the target's domain."""
         return {"domain": self.domain} if self.domain else None
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain values from which `from_plain` makes the target, whatever becomes of a domain file."""
+        return {"env": self.env, "domain": self.domain.to_plain() if self.domain else None}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Target":
+        """Return the target that `to_plain` described."""
+        domain = plain["domain"]
+        return cls(plain["env"], None if domain is None else Domain.from_plain(domain))
+
+
+def label_of(name: str, severity: int) -> str:
+    """Return `name@severity`, or the name alone where there are no degrees, as `Target.label` has it."""
+    return f"{name}@{severity}" if severity else name
+
 
 def parse_target(text: str, env_id: str) -> Target:
     """Return the target that a user named; domains are domains of `env_id`.
@@ -61,6 +77,32 @@ def parse_target(text: str, env_id: str) -> Target:
     if re.fullmatch(r"[\w.]+:[\w./-]+", text):
         return Target(text, None)
     return Target(env_id, load_named(text))
+
+
+def expand(names: Iterable[str], severities: Iterable[int], env_id: str) -> Iterator[Target]:
+    """Return the targets of names; `suite` is every graded domain.
+
+    Args:
+        names: As a user gives them.
+        severities: Of those domains that have several and name none.
+        env_id: Domains are domains of it.
+
+    Raises:
+        SimrealError: if something does not exist.
+    """
+    severities = tuple(severities)
+    try:
+        suite = [domain for severity in severities for domain in envs.suite(severity)]
+    except DomainError as error:
+        raise SimrealError(str(error)) from None
+    graded = {domain.name for domain in suite}
+    for name in names:
+        if name == "suite":
+            yield from (Target(env_id, domain) for domain in suite)
+        elif name in graded:
+            yield from (parse_target(f"{name}@{severity}", env_id) for severity in severities)
+        else:
+            yield parse_target(name, env_id)
 
 
 def load_named(text: str) -> Domain:

@@ -18,13 +18,15 @@ from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.rollout import EpisodeSummary
-from simreal.seeds import Purpose, seed_for
+from simreal.seeds import MAXIMUM, Purpose, seed_for
 from simreal.targets import Target
 from simreal.transfer import METHODS, Problem, RewardedSteps, SourceAccess, method
 from simreal.transfer.base import Once, each_time
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
+_SEEDS = 1000  # training seeds that a run has room for
+_MOST_RUN = MAXIMUM // _SEEDS - 1
 _COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
 
 
@@ -101,7 +103,7 @@ def train_and_run(
     started = time.perf_counter()
     policy = train()
     seconds = 0.0 if name == ZERO_SHOT else time.perf_counter() - started
-    run = shared.run_seed * 1000 + seed
+    run = shared.run_seed * _SEEDS + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
     return Trained(pack(policy), used, summaries, seconds)
@@ -175,6 +177,30 @@ def check_needs(name: str, source_data: Path | None, frames: int) -> None:
             f"method {name!r} learns from rewards, and target-only, which it would be compared with, has "
             f"none: use simreal adapt --method {name} --steps N"
         )
+
+
+def check_candidates(names: Sequence[str]) -> None:
+    """Refuse candidates of a check that cannot be compared, before anything is trained.
+
+    Raises:
+        SimrealError: for one that is named twice, or a copy of one that is not there.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise SimrealError(f"--method {name} is named twice; a second copy of it is called {name}#2")
+        if copy_of(name)[0] not in names:
+            raise SimrealError(f"--method {name}: is compared with its first copy: add {copy_of(name)[0]}")
+
+
+def check_seeds(run_seed: int, seeds: int | None) -> None:
+    """Refuse seeds that would share random numbers with others, before anything is trained.
+
+    Raises:
+        SimrealError: naming the option, and what it may be.
+    """
+    for option, value, least, most in (("--seed", run_seed, 0, _MOST_RUN), ("--seeds", seeds, 1, _SEEDS)):
+        if value is not None and not least <= value <= most:
+            raise SimrealError(f"{option} {value}: must be from {least} to {most}")
 
 
 def copy_of(name: str) -> tuple[str, int]:

@@ -3,19 +3,23 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from envs import Domain
-from policies import Policy
+from policies import Policy, PolicyBundle
 from simreal import workers
+from simreal.bundles import gripper_columns, source_domain
 from simreal.check import target_only
 from simreal.check.candidates import (
     EQUAL_UPDATES,
     TARGET_ONLY,
     ZERO_SHOT,
     Shared,
+    check_candidates,
     check_needs,
+    check_seeds,
     converge,
     pairs,
     train_and_run,
@@ -24,8 +28,10 @@ from simreal.check.finished import Finished
 from simreal.check.sequential import Look, Plan, Sequential, settled
 from simreal.check.spending import Kept, Spending, spending, told
 from simreal.check.verdict import MARGIN, Comparison, compare_all, reach, sentence, spread
+from simreal.data.source import SourceData
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
+from simreal.presets import Sizes
 from simreal.pretrain.cost import SourceCost
 from simreal.progress import progress
 from simreal.targets import Target
@@ -63,6 +69,51 @@ class CheckRequest:
     """Look on the way, and stop when the primary verdict is settled; `seeds` is then the most."""
     source_cost: SourceCost | None = None
     """What the source policy took, where somebody knows."""
+
+    @classmethod
+    def of(
+        cls,
+        bundle: PolicyBundle,
+        teacher: Policy,
+        target: Target,
+        methods: tuple[str, ...],
+        sizes: Sizes,
+        *,
+        run: Path | None,
+        demos: int | None = None,
+        seeds: int | None = None,
+        episodes: int | None = None,
+        **more: Any,
+    ) -> "CheckRequest":
+        """Return the request of a bundle: what nobody gives has the size of a preset.
+
+        Args:
+            bundle: The source.
+            teacher: Records the demonstrations.
+            target: Where.
+            methods: Candidates, the primary one first.
+            sizes: Of the preset.
+            run: The pretraining run that has the source data; None for none.
+            demos: For each training seed.
+            seeds: Of training.
+            episodes: Of each candidate and seed.
+            more: Further fields, `seed` among them.
+        """
+        return cls(
+            target=target,
+            source_policy=bundle.policy,
+            teacher=teacher,
+            source_data=None if run is None else run / "source",
+            source_domain=source_domain(bundle),
+            methods=methods,
+            demos=sizes.demos if demos is None else demos,
+            seeds=sizes.seeds if seeds is None else seeds,
+            episodes=sizes.check_episodes if episodes is None else episodes,
+            updates=sizes.updates,
+            most_updates=sizes.tuning_updates,
+            gripper=gripper_columns(bundle.manifest),
+            **more,
+        )
 
 
 @dataclass(frozen=True)
@@ -132,13 +183,13 @@ def check(
     spent = spending(kept, shared.frames, shared.steps, request.source_cost)
     where = request.target.name, request.target.severity
     result = CheckResult(*where, seeds, budget, success, comparisons, history, spent)
-    return result, CheckDetails(tuned, _sentences(result, look), adapted)
+    return result, CheckDetails(tuned, _sentences(result, request.episodes, look), adapted)
 
 
-def _sentences(result: CheckResult, look: Look | None) -> list[str]:
+def _sentences(result: CheckResult, episodes: int, look: Look | None) -> list[str]:
     """Return a sentence for each comparison, and what is to be said of all."""
     found = [
-        sentence(item, result.seeds, spread(result.candidates, (item.candidate, item.baseline)))
+        sentence(item, result.seeds, spread(result.candidates, (item.candidate, item.baseline), episodes))
         for item in result.comparisons
     ]
     beyond = reach(result.seeds, len(result.comparisons) - 1, look)
@@ -207,6 +258,10 @@ def _shared(request: CheckRequest) -> Shared:
     """Check the request, and return what every job needs of it."""
     if not request.methods:
         raise SimrealError("no method to check: give --method, such as cotrain")
+    check_candidates(request.methods)
+    check_seeds(request.seed, request.seeds)
+    if request.source_data is not None:
+        SourceData.open(request.source_data)
     for name in request.methods:
         check_needs(name, request.source_data, request.frames)
     return Shared(
@@ -232,6 +287,7 @@ def _settings(shared: Shared) -> dict[str, object]:
         "target": domain.to_plain() if domain else shared.target.env,
         "source_domain": shared.source_domain.to_plain(),
         "policies": [_digest(shared.source_policy), _digest(shared.teacher)],
+        "gripper": list(shared.gripper),
         "sizes": [
             *(shared.demos, shared.frames, shared.episodes),
             *(shared.updates, shared.most_updates, shared.run_seed),

@@ -3,7 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from simreal.bundles import load_bundle
 from simreal.commands.common import Common
@@ -69,7 +71,7 @@ class Deploy(Common):
     """YAML: which key of the robot is which joint; LeRobot's naming by default."""
     limits: Path | None = None
     """YAML: what the robot may be sent; the manufacturer's limits by default."""
-    domain: str = "nominal"
+    domain: Annotated[str, tyro.conf.arg(aliases=("--target",))] = "nominal"
     """Of the simulated robot: a domain, `domain@severity`, or a domain file."""
     pacing: Literal["real-time", "lock-step"] = "real-time"
     """Of the simulated robot: as the clock goes, or a period with each command."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import envs
 from simreal import evaluate as evaluating
-from simreal.bundles import gripper_columns, load_bundle, source_domain
+from simreal.bundles import load_bundle
 from simreal.check.goals import draw_goals
 from simreal.check.outcomes import read_outcomes
 from simreal.check.rollouts import primary_pair
@@ -22,7 +21,7 @@ from simreal.presets import PRESETS, Preset
 from simreal.pretrain.cost import source_cost
 from simreal.progress import say
 from simreal.results import EvaluationRow
-from simreal.targets import Target, check_spaces, parse_target
+from simreal.targets import check_spaces, expand, label_of, parse_target
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,16 @@ class Evaluate(Common):
     target: tuple[str, ...] = ("suite",)
     """Targets; `suite` stands for every named target."""
     severity: tuple[int, ...] = (3,)
-    """Severities of the suite, 1 to 5."""
+    """1 to 5, of targets that name none."""
     episodes: int = 100
     """Episodes for each policy in each target."""
 
     def work(self) -> dict[str, Any]:
         """Evaluate, and print a table."""
         at_least(1, episodes=self.episodes)
-        bundles = {str(path): load_bundle(path) for path in self.policy}
+        bundles = {str(path): load_bundle(path, "--policy") for path in self.policy}
         first = next(iter(bundles.values()))
-        targets = _targets(self.target, self.severity, first.manifest.env_id)
+        targets = list(expand(self.target, self.severity, first.manifest.env_id))
         for bundle in bundles.values():
             for target in targets:
                 check_spaces(target, bundle.manifest)
@@ -161,25 +160,23 @@ class Check(Common):
 
     def _train(self) -> dict[str, Any]:
         at_least(1, demos=self.demos, seeds=self.seeds, episodes=self.episodes)
-        bundle, teacher = load_bundle(self.policy), load_bundle(self.teacher)
+        at_least(0, frames=self.frames)
+        bundle = load_bundle(self.policy, "--policy")
+        teacher = load_bundle(self.teacher, "--teacher")
         target = parse_target(self.target, bundle.manifest.env_id)
         check_spaces(target, bundle.manifest)
-        sizes = PRESETS[self.preset]
-        request = CheckRequest(
-            target=target,
-            source_policy=bundle.policy,
-            teacher=teacher.policy,
-            source_data=None if self.source is None else self.source / "source",
-            source_domain=source_domain(bundle),
-            methods=self.method,
-            demos=sizes.demos if self.demos is None else self.demos,
-            seeds=sizes.seeds if self.seeds is None else self.seeds,
-            episodes=sizes.check_episodes if self.episodes is None else self.episodes,
-            updates=sizes.updates,
-            most_updates=sizes.tuning_updates,
+        request = CheckRequest.of(
+            bundle,
+            teacher.policy,
+            target,
+            self.method,
+            PRESETS[self.preset],
+            run=self.source,
+            demos=self.demos,
+            seeds=self.seeds,
+            episodes=self.episodes,
             seed=self.seed,
             frames=self.frames,
-            gripper=gripper_columns(bundle.manifest),
             sequential=self.sequential,
             source_cost=source_cost(self.policy.resolve().parent) or source_cost(self.source),
         )
@@ -189,20 +186,9 @@ class Check(Common):
         return {"check": result, "sentences": details.sentences, "target_only": details.tuned}
 
 
-def _targets(names: tuple[str, ...], severities: tuple[int, ...], env_id: str) -> list[Target]:
-    targets = []
-    for name in names:
-        if name == "suite":
-            domains = [domain for severity in severities for domain in envs.suite(severity)]
-            targets += [Target(env_id, domain) for domain in domains]
-        else:
-            targets.append(parse_target(name, env_id))
-    return targets
-
-
 def _show(rows: list[EvaluationRow]) -> None:
     for row in rows:
-        label = f"{row.domain}@{row.severity}" if row.severity else row.domain
+        label = label_of(row.domain, row.severity)
         interval = f"{row.ci_low:.2f} to {row.ci_high:.2f}"
         say(
             f"{label:<22} {row.policy:<14} {row.success_rate:.2f}  ({interval})  return {row.mean_return:.2f}"

@@ -15,6 +15,7 @@ from simreal.progress import say
 from simreal.study.plan import StudyPlan
 from simreal.study.run import CELLS, Compared, StudyResult, run
 from simreal.study.store import Store
+from simreal.targets import label_of
 from simreal.workers import SHARED, Executor
 
 
@@ -72,7 +73,7 @@ class Study(Common):
 
 def _line(compared: Compared) -> str:
     means = [f"{name} {sum(rates) / len(rates):.2f}" for name, rates in compared.success.items()]
-    place = f"{compared.domain}@{compared.severity}" if compared.severity else compared.domain
+    place = label_of(compared.domain, compared.severity)
     verdicts = [
         f"{item.candidate} against {item.baseline}: {item.verdict}" for item in compared.comparisons[:1]
     ]

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from simreal import run as main_job
 from simreal.commands.common import Common
@@ -73,6 +73,7 @@ class Import(Common):
     """What `VecNormalize.save` wrote; needed if the model was trained behind one."""
     control_period: float | None = None
     """Seconds between two actions, where the environment does not tell."""
+    products: ClassVar[tuple[str, ...]] = ("policy",)
 
     def work(self) -> dict[str, Any]:
         """Import."""

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -108,17 +108,19 @@ class Adapt(Common):
     guard: int | None = None
     """Scored rollouts to spend in --target: the adapted policy is returned unless they speak against it, else
     the better of the source and, where there are demonstrations, a policy trained on these alone."""
+    products: ClassVar[tuple[str, ...]] = ("policy",)
 
     def work(self) -> dict[str, Any]:
         """Adapt."""
         needs = method(self.method).needs
+        self._check_options(needs)
         if self.settings is not None:
             method(self.method).with_settings(_settings(self.settings))  # wrong ones are told at once
         if "source data" in needs and self.source is None:
             raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
         if self.guard is not None:
             self._check_guard(self.guard)
-        bundle, path = load_bundle(self.policy), self.folder() / "policy"
+        bundle, path = load_bundle(self.policy, "--policy"), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
         target = self._target(bundle)
@@ -147,6 +149,20 @@ class Adapt(Common):
         adapted.save(path, overwrite=self.overwrite)
         say(f"bundle: {path}")
         return {"policy": path, "method": self.method, **told}
+
+    def _check_options(self, needs: tuple[str, ...]) -> None:
+        """Refuse options that would have no effect, since that would hide a mistake."""
+        encoder = None if self.encoder == "frozen" else self.encoder
+        for option, value, need in (
+            ("steps", self.steps, "rewarded steps"),
+            ("encoder", encoder, "rewarded steps"),
+            ("frames", self.frames, "unlabelled frames"),
+        ):
+            if value is not None and need not in needs:
+                what = " and ".join(needs) or "nothing"
+                raise SimrealError(
+                    f"--{option} {value}: is for methods that need {need}; {self.method!r} needs {what}"
+                )
 
     def _target(self, bundle: PolicyBundle) -> Target:
         return parse_target(self.target or "workshop", bundle.manifest.env_id)
@@ -178,8 +194,8 @@ class Adapt(Common):
         """Return the demonstrations to adapt to, recorded now if only their number was given."""
         if not self.demos.isdecimal():
             return LeRobotDataset(Path(self.demos))
-        path = self.folder() / "dataset"
-        collect(load_bundle(self.teacher), target, int(self.demos), self.seed, path, self.overwrite)
+        path, teacher = self.folder() / "dataset", load_bundle(self.teacher, "--teacher")
+        collect(teacher, target, int(self.demos), self.seed, path, self.overwrite)
         return LeRobotDataset(path)
 
     def _frames(self, bundle: PolicyBundle, target: Target) -> LeRobotDataset | None:

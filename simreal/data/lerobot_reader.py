@@ -18,6 +18,7 @@ from simreal.data.parquet_rows import EpisodeRows
 from simreal.errors import SimrealError, nearest
 
 _IMAGES = "observation.images."
+_CURE = "convert it by simreal collect --from PATH"
 
 
 class LeRobotDataset:
@@ -132,7 +133,7 @@ class LeRobotDataset:
             raise SimrealError(f"{path}: truncated or damaged: it is not whole JSON") from None
         version = info.get("codebase_version")
         if version != VERSION:
-            raise SimrealError(f"{path}: codebase_version: {version!r}; only {VERSION!r} is read")
+            raise SimrealError(f"{path}: codebase_version: {version!r}; only {VERSION!r} is read: {_CURE}")
         for key in ("fps", "features", "data_path"):
             if key not in info:
                 raise SimrealError(f"{path}: {key}: missing")
@@ -149,9 +150,8 @@ class LeRobotDataset:
             which = "one camera is needed" if camera is None else f"no camera {camera!r}"
             raise SimrealError(f"{self.path}/meta/info.json: features: {which}; there are: {names}")
         if self.info["features"][wanted[0]]["dtype"] != "image":
-            raise SimrealError(
-                f"{self.path}/meta/info.json: features: {wanted[0]}: stored as video; images are read"
-            )
+            where = f"{self.path}/meta/info.json: features: {wanted[0]}"
+            raise SimrealError(f"{where}: stored as video; images are read: {_CURE}")
         return wanted[0]
 
     def _read_episodes(self) -> list[dict[str, Any]]:

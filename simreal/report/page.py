@@ -8,7 +8,7 @@ import gymnasium
 from jinja2 import Environment, PackageLoader
 
 from policies import PolicyBundle
-from simreal.bundles import load_bundle
+from simreal.bundles import load_bundle, source_domain
 from simreal.check.spending import amount
 from simreal.errors import SimrealError
 from simreal.files import atomic_write_text
@@ -16,7 +16,7 @@ from simreal.report import study_page
 from simreal.report.numbers import UNKNOWN, saved
 from simreal.report.pictures import clip, data_uri, policy_view, strip
 from simreal.report.plots import gap_plot, seeds_plot
-from simreal.targets import parse_target
+from simreal.targets import Target
 
 _WHAT_IT_GOT = {
     "zero-shot": "nothing: the source policy as it is",
@@ -34,7 +34,10 @@ def build(folder: Path) -> Path:
     path = folder / "result.json"
     if not path.is_file():
         raise SimrealError(f"{path}: missing: {folder} holds no finished run")
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SimrealError(f"{path}: truncated or damaged: {error}") from None
     if result.get("command") == "run":
         name, values = "page.html.jinja", _values(folder, result)
     elif result.get("command") == "study":
@@ -75,16 +78,14 @@ def _pictures(
 ) -> dict[str, str]:
     """Return source and target as the policy sees them, and a clip; also kept as files."""
     env_id = source.manifest.env_id
-    target = parse_target(result["target"], env_id)
+    target = Target.from_plain(result["world"])
     env = gymnasium.make(target.env, render_mode="rgb_array")
     labels = (
         "zero-shot",
         f"{result['method']}, {result['check']['budget']['demonstrations']} demonstrations",
     )
     views = {
-        "source": strip(
-            policy_view(env, parse_target(source.manifest.domain, env_id), 5), folder / "source.png"
-        ),
+        "source": strip(policy_view(env, Target(env_id, source_domain(source)), 5), folder / "source.png"),
         "target": strip(policy_view(env, target, 5), folder / "target.png"),
     }
     film = clip(env, target, source.policy, adapted.policy, labels)

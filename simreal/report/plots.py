@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from simreal.targets import label_of
+
 BEFORE, AFTER, NEUTRAL = "#c2552d", "#1f6f8b", "#8a8f98"
 
 
@@ -56,7 +58,7 @@ def seeds_plot(success: dict[str, list[float]]) -> bytes:
 
 
 def _label(row: dict[str, Any]) -> str:
-    return f"{row['domain']}@{row['severity']}" if row["severity"] else str(row["domain"])
+    return label_of(str(row["domain"]), row["severity"])
 
 
 def _png(figure: Figure, axes: Any) -> bytes:

@@ -12,7 +12,7 @@ from simreal.errors import SimrealError
 from simreal.study.cells import Cell, Source, needs_of
 from simreal.study.gap import Gap
 from simreal.study.table import Table
-from simreal.targets import Target, parse_target
+from simreal.targets import Target, label_of, parse_target
 from simreal.transfer import METHODS, method
 
 _NAMED = ("demos", "frames", "steps", "run_seed", "seed", "updates", "episodes", "learning_rate")
@@ -96,7 +96,7 @@ def cells_of(table: Table, source: Source) -> dict[str, tuple[Target, Rows]]:
     """
     found: dict[str, tuple[Target, Rows]] = {}
     for row in table:
-        name = f"{row['domain']}@{row['severity']}" if row["severity"] else row["domain"]
+        name = label_of(row["domain"], row["severity"])
         try:
             target = parse_target(name, source.env_id)
         except SimrealError:

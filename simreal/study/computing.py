@@ -12,7 +12,7 @@ from typing import Any
 
 from policies import Policy
 from simreal.check import target_only
-from simreal.check.candidates import TARGET_ONLY, Shared, converge, train_and_run
+from simreal.check.candidates import EQUAL_UPDATES, TARGET_ONLY, Shared, converge, train_and_run
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
 from simreal.progress import say
@@ -47,6 +47,10 @@ def run_cell(place: Place, sha256: str, each: Cell) -> dict[str, Any]:
     started = time.perf_counter()
     shared = shared_of(_opened(place, sha256), each)
     tuned = _NO_TUNING
+    if each.candidate in (TARGET_ONLY, EQUAL_UPDATES) and each.learning_rate is None:
+        raise SimrealError(
+            f"{each.candidate} is trained as it was tuned: such a cell needs its learning_rate"
+        )
     if each.learning_rate is not None:
         tuned = target_only.Tuned(each.learning_rate, each.updates, 0.0)
     kept = keeping(sha256, each.candidate, each.run_seed, each.seed, each.updates, each.settings)

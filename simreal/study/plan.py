@@ -1,19 +1,18 @@
 """What a study computes: sources x targets x severities x budgets x candidates x seeds, from a YAML file."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import envs
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
 from simreal.check.transfer_metrics import THRESHOLD
 from simreal.errors import SimrealError, nearest
 from simreal.reading import load_yaml, mapping, number
 from simreal.study.cells import Cell, cell
-from simreal.targets import Target, parse_target
+from simreal.targets import Target, expand
 from simreal.transfer import METHODS, UPDATES
 
 _MOST_SEVERE = 5
@@ -105,7 +104,8 @@ class StudyPlan:
         Raises:
             SimrealError: naming a target that does not exist.
         """
-        return tuple({target.label: target for target in self._worlds(env_id)}.values())
+        found = expand(self.targets, self.severities, env_id)
+        return tuple({target.label: target for target in found}.values())
 
     def cells(self, target: Target, budget: Budget, tune: Tune) -> dict[str, list[Cell]]:
         """Return the cells of one comparison: candidate to one for each seed.
@@ -129,17 +129,6 @@ class StudyPlan:
             sizes |= {"updates": tuned.updates, "learning_rate": tuned.learning_rate}
         given = {"demos": budget.demos, "frames": budget.frames, "steps": budget.steps}
         return cell(target, name, self.seed, seed, **given, **sizes)
-
-    def _worlds(self, env_id: str) -> Iterator[Target]:
-        suite = [domain for severity in self.severities for domain in envs.suite(severity)]
-        graded = {domain.name for domain in suite}
-        for name in self.targets:
-            if name == "suite":
-                yield from (Target(env_id, domain) for domain in suite)
-            elif name in graded:
-                yield from (parse_target(f"{name}@{severity}", env_id) for severity in self.severities)
-            else:
-                yield parse_target(name, env_id)
 
 
 def _list(path: Path, raw: dict[str, Any], key: str) -> list[Any]:

@@ -1,6 +1,7 @@
 """Every command through the command line, on the smallest run there is."""
 
 import json
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from policies import PolicyBundle
 from simreal.cli import main
 from simreal.data.lerobot_reader import LeRobotDataset
+from simreal.targets import parse_target
 
 SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
 
@@ -101,6 +103,22 @@ def test_unlabelled_frames(smoke_run: Path, tmp_path: Path) -> None:
         (["evaluate", "--episodes", "0"], "--episodes 0: must be at least 1"),
         (["check", "--demos", "0"], "--demos 0: must be at least 1"),
         (["adapt", "--method", "cotrain"], "needs source data: give --source RUN"),
+        (
+            ["adapt", "--method", "finetune", "--steps", "9"],
+            "is for methods that need rewarded steps",
+        ),
+        (
+            ["adapt", "--method", "ppo", "--frames", "9"],
+            "is for methods that need unlabelled frames",
+        ),
+        (["adapt", "--method", "finetune"], "--policy runs/run/policy: no such bundle folder"),
+        (["run", "--method", "coral"], "needs unlabelled frames, and `run` records demonstrations alone"),
+        (["run", "--method", "ppo"], "simreal adapt --method ppo --steps N"),
+        (["run", "--target", "nosuch:make"], "No module named 'nosuch'"),
+        (["run", "--seed", "2024"], "--seed 2024: must be from 0 to 1047"),
+        (["run", "--method", "finetune", "cotrain#2"], "is compared with its first copy: add cotrain"),
+        (["run", "--method", "cotrain", "cotrain"], "--method cotrain is named twice"),
+        (["check", "--frames", "-5"], "--frames -5: must be at least 0"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, capsys) -> None:
@@ -108,6 +126,55 @@ def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, c
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert words in message
     assert not (tmp_path / "x").exists()
+
+
+def test_what_would_be_in_the_way_is_told_before_anything_is_done(tmp_path: Path, capsys) -> None:
+    (tmp_path / "a" / "policy").mkdir(parents=True)
+    file = tmp_path / "file"
+    file.touch()
+    for arguments, words in (
+        (["adapt", "--method", "finetune", "--out", str(tmp_path / "a")], "policy exists already"),
+        (["check", "--out", str(file)], "is a file; results are a folder of files"),
+    ):
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+
+
+def test_a_check_opens_its_source_first(smoke_run: Path, tmp_path: Path, capsys) -> None:
+    bundles = ["--policy", str(smoke_run / "policy"), "--teacher", str(smoke_run / "teacher")]
+    assert main(["check", *bundles, "--source", str(tmp_path), "--out", str(tmp_path / "k")]) == 2
+    printed = capsys.readouterr().err
+    assert "no usable source data" in printed
+    assert "trainings" not in printed
+
+
+def test_severities_are_of_every_target_that_names_none(smoke_run: Path, tmp_path: Path, capsys) -> None:
+    policy = ["evaluate", "--policy", str(smoke_run / "policy"), "--episodes", "1", "--quiet", "--out"]
+    names = ["--target", "blur", "glare@1", "nominal"]
+    assert main([*policy, str(tmp_path / "e"), *names, "--severity", "2", "5"]) == 0
+    rows = result(tmp_path / "e")["evaluation"]
+    found = [(row["domain"], row["severity"]) for row in rows]
+    assert found == [("blur", 2), ("blur", 5), ("glare", 1), ("nominal", 0)]
+    assert main([*policy, str(tmp_path / "f"), "--severity", "9"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_report_needs_no_domain_file(smoke_run: Path, tmp_path: Path, capsys) -> None:
+    """What was run in is in the result, and its file may be anywhere, or gone."""
+    run, domain = tmp_path / "run", tmp_path / "my_lab.yaml"
+    shutil.copytree(smoke_run, run, ignore=shutil.ignore_patterns("source", "logs", "*.webp", "*.html"))
+    domain.write_text("name: my-lab\nextends: nominal\nappearance: {gamma: 0.5}\n")
+    found = json.loads((run / "result.json").read_text())
+    target = parse_target(str(domain), "simreal/PandaReach-v0")
+    (run / "result.json").write_text(json.dumps(found | {"target": target.label, "world": target.to_plain()}))
+    domain.unlink()
+    assert main(["report", "--quiet", "--out", str(run)]) == 0
+    assert "my-lab" in (run / "report.html").read_text()
+    assert (run / "target.png").read_bytes() != (smoke_run / "target.png").read_bytes()
+    (run / "result.json").write_text("{")
+    assert main(["report", "--out", str(run)]) == 2
+    assert "truncated or damaged" in capsys.readouterr().err
 
 
 def test_foreign_worlds_have_no_expert(smoke_run: Path, tmp_path: Path, capsys) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from envs import DomainError
+from policies import BundleError
 from simreal.errors import SimrealError
 from simreal.exits import exit_code
 
@@ -13,6 +15,8 @@ from simreal.exits import exit_code
     [
         (None, 0, ""),
         (SimrealError("--seeds 1: must be at least 2"), 2, "tool: --seeds 1: must be at least 2\n"),
+        (DomainError("my.yaml: name: missing"), 2, "tool: my.yaml: name: missing\n"),
+        (BundleError("runs/a: no such bundle folder"), 2, "tool: runs/a: no such bundle folder\n"),
         (KeyboardInterrupt(), 130, "tool: interrupted\n"),
     ],
 )

@@ -83,3 +83,8 @@ def test_a_wrong_plan_is_one_clear_error(tmp_path: Path, wrong: str, message: st
 def test_a_target_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(SimrealError, match="blurr"):
         read(tmp_path, LEAST.replace("blur", "blurr")).worlds(ENV)
+
+
+def test_a_key_given_twice_is_no_silent_choice(tmp_path: Path) -> None:
+    with pytest.raises(SimrealError, match="the key 'targets' is given twice"):
+        read(tmp_path, LEAST + "targets: [glare]\n")
