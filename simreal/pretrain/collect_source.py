@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from envs import Domain
 from envs.camera import stack
-from policies import Policy, PolicyConfig
+from policies import Policy
 from simreal.data.batch import Batch
 from simreal.data.source import Frames, SourceData
+from simreal.evaluate import Packed
 from simreal.pretrain.augment import Augment, augmented
 from simreal.rollout import Observation, Step, cached_env, rollout
-
-Packed = tuple[PolicyConfig, dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
