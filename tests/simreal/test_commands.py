@@ -58,8 +58,8 @@ def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
     if code != 0:
         pytest.skip("the smoke teacher reached nothing")
     before = (smoke_run / "policy" / "policy.safetensors").read_bytes()
-    arguments = ["adapt", "--policy", str(smoke_run / "policy"), "--demos", str(demos / "dataset")]
-    assert main([*arguments, "--method", "head-only", *quiet, str(out)]) == 0
+    adapt = ["adapt", "--policy", str(smoke_run / "policy"), "--method", "head-only", "--preset", "smoke"]
+    assert main([*adapt, "--demos", str(demos / "dataset"), *quiet, str(out)]) == 0
     assert (smoke_run / "policy" / "policy.safetensors").read_bytes() == before
     source, adapted = PolicyBundle.load(smoke_run / "policy"), PolicyBundle.load(out / "policy")
     assert adapted.manifest.parent == source.weights_sha256
@@ -67,7 +67,7 @@ def test_collect_adapt_evaluate(smoke_run: Path, tmp_path: Path) -> None:
         same = np.array_equal(value, adapted.policy.to_arrays()[name])
         assert same != name.startswith("head."), name
     recorded = ["--target", "nominal", "--teacher", expert, "--demos", "2", *quiet, str(tmp_path / "r")]
-    assert main(["adapt", "--policy", str(smoke_run / "policy"), "--method", "head-only", *recorded]) == 0
+    assert main([*adapt, *recorded]) == 0
     assert PolicyBundle.load(tmp_path / "r" / "policy").manifest.extra["used"]["demonstrations"] == 2
     policy = ["--policy", str(out / "policy"), "--target", "nominal", "blur@2", "--episodes", "3"]
     assert main(["evaluate", *policy, *quiet, str(tmp_path / "e")]) == 0
