@@ -136,7 +136,8 @@ def test_the_dataset_holds_what_the_keys_did(recording: Path) -> None:
 def test_adapt_takes_the_recording(recording: Path, untrained: PolicyBundle, tmp_path: Path) -> None:
     untrained.save(tmp_path / "policy")
     arguments = ["adapt", "--policy", str(tmp_path / "policy"), "--demos", str(recording / "dataset")]
-    assert main([*arguments, "--method", "head-only", "--out", str(tmp_path / "adapted"), "--quiet"]) == 0
+    how = ["--method", "head-only", "--preset", "smoke", "--quiet", "--out", str(tmp_path / "adapted")]
+    assert main([*arguments, *how]) == 0
     assert (tmp_path / "adapted" / "policy" / "policy.safetensors").is_file()
 
 
