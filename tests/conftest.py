@@ -15,8 +15,14 @@ from simreal.cli import main
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the run last: a second process begins in the middle, and nobody waits for it."""
-    items.sort(key=lambda item: "smoke_run" in getattr(item, "fixturenames", ()))
+    """Put the tests of the run, which are long, in the middle: of two processes the second begins there.
+
+    So the first does others while the second makes the run, and at the end short ones are left to share.
+    """
+    long = [item for item in items if "smoke_run" in getattr(item, "fixturenames", ())]
+    short = [item for item in items if item not in long]
+    half = min(len(items) // 2, len(short))
+    items[:] = [*short[:half], *long, *short[half:]]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -257,7 +257,11 @@ def test_large_dataset(tmp_path: Path) -> None:
 def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
     arguments = ["--preset", "smoke", "--labels", "1", "--out", str(tmp_path / "d")]
     kept = tmp_path / "d" / "smoke.json"
-    begun = subprocess.Popen([sys.executable, str(ROOT / "scripts/digits_transfer.py"), *arguments])
+    begun = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts/digits_transfer.py"), *arguments],
+        # Started from a background job, a process inherits that ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while begun.poll() is None and (not kept.is_file() or kept.read_text().count("seed") < 2):
         time.sleep(0.01)
     begun.send_signal(signal.SIGINT)
