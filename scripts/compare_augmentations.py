@@ -129,9 +129,7 @@ def main(options: Options) -> None:
     started = time.perf_counter()
     workers.set_threads(1)
     table = Table(options.out / "cells.parquet")
-    names = sorted(
-        {BASELINE, *options.augmentations}, key=lambda name: name != BASELINE
-    )  # its teacher is first
+    names = dict.fromkeys((BASELINE, *options.augmentations))  # the first has the teacher of all
     found: dict[Augment, dict[int, Rows]] = {name: {} for name in names}
     for seed in options.seeds:
         for name in names:

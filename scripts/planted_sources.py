@@ -82,7 +82,6 @@ def _domain(folder: Path, text: str) -> str:
 
 def _pretrained(folder: Path, source: str, seed: int, sizes: Sizes) -> Path:
     """Return the run of a source, made or finished if need be; of a finished one nothing is done again."""
-    run(
-        PretrainConfig(source=source, teacher=sizes.teacher, distill=sizes.distill), folder, seed, resume=True
-    )
+    config = PretrainConfig(source=source, teacher=sizes.teacher, distill=sizes.distill)
+    run(config, folder, seed, resume=True)
     return folder

@@ -25,8 +25,8 @@ from simreal.transfer.base import Once, each_time
 
 ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
-_SEEDS = 1000  # training seeds that a run has room for
-_MOST_RUN = MAXIMUM // _SEEDS - 1
+MOST_SEEDS = 1000  # training seeds that a run has room for: above, two runs would share random numbers
+_MOST_RUN = MAXIMUM // MOST_SEEDS - 1
 _COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
 
 
@@ -103,7 +103,7 @@ def train_and_run(
     started = time.perf_counter()
     policy = train()
     seconds = 0.0 if name == ZERO_SHOT else time.perf_counter() - started
-    run = shared.run_seed * _SEEDS + seed
+    run = shared.run_seed * MOST_SEEDS + seed
     seeds = episode_seeds(run, shared.episodes, Purpose.CHECK_EVALUATION)
     summaries = run_episodes(pack(policy), shared.target, seeds)
     return Trained(pack(policy), used, summaries, seconds)
@@ -198,7 +198,7 @@ def check_seeds(run_seed: int, seeds: int | None) -> None:
     Raises:
         SimrealError: naming the option, and what it may be.
     """
-    for option, value, least, most in (("--seed", run_seed, 0, _MOST_RUN), ("--seeds", seeds, 1, _SEEDS)):
+    for option, value, least, most in (("--seed", run_seed, 0, _MOST_RUN), ("--seeds", seeds, 1, MOST_SEEDS)):
         if value is not None and not least <= value <= most:
             raise SimrealError(f"{option} {value}: must be from {least} to {most}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.candidates import MOST_SEEDS, TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
 from simreal.check.transfer_metrics import THRESHOLD
 from simreal.errors import SimrealError, nearest
@@ -16,7 +16,6 @@ from simreal.targets import Target, expand
 from simreal.transfer import METHODS, UPDATES
 
 _MOST_SEVERE = 5
-_MOST_SEEDS = 1000  # of a study, and studies: above, two would share random numbers
 Tune = Callable[[Target, int], Tuned]
 
 
@@ -90,7 +89,7 @@ class StudyPlan:
                 given[key] = _whole(path, raw[key], key, 1)
         for key, least in (("seeds", 1), ("seed", 0)):
             if key in raw:
-                given[key] = _whole(path, raw[key], key, least, _MOST_SEEDS)
+                given[key] = _whole(path, raw[key], key, least, MOST_SEEDS)
         return cls(**given)
 
     @property
