@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import gymnasium
@@ -62,7 +63,7 @@ def _values(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
         "check": result["check"],
         "verdict": result["check"]["comparisons"][0],
         "got": _WHAT_IT_GOT,
-        "mean": lambda rates: sum(rates) / len(rates),
+        "mean": fmean,
         "gap": _gap(result),
         "spent": _spent(result["check"].get("spending")),
         "manifest": source.manifest,
@@ -116,7 +117,7 @@ def _gap(result: dict[str, Any]) -> dict[str, float]:
     """Return what the first screen says: the target's success before and after, and nominal."""
     success = result["check"]["candidates"]
     nominal = next(row for row in result["evaluation"] if row["domain"] == "nominal")
-    means = {name: sum(rates) / len(rates) for name, rates in success.items()}
+    means = {name: fmean(rates) for name, rates in success.items()}
     return {
         "nominal": nominal["success_rate"],
         "before": means["zero-shot"],
