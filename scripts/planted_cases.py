@@ -21,7 +21,8 @@ import planted_sources as sources
 
 from envs.errors import suggestion
 from simreal.bundles import load_bundle
-from simreal.check.run import CheckRequest, CheckResult, check
+from simreal.check.request import CheckRequest
+from simreal.check.run import CheckResult, check
 from simreal.errors import SimrealError
 from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset

@@ -39,7 +39,7 @@ PRESETS: dict[str, Sizes] = {
         demos=2,
         check_episodes=4,
         evaluation_episodes=4,
-        updates=20,
-        tuning_updates=40,
+        updates=10,
+        tuning_updates=20,
     ),
 }

@@ -9,7 +9,9 @@ from policies import PolicyBundle
 from simreal.adapt import adapted_bundle, with_verdict
 from simreal.bundles import load_bundle
 from simreal.check.candidates import check_candidates, check_needs, check_seeds, needs_of
-from simreal.check.run import CheckRequest, check
+from simreal.check.request import CheckRequest
+from simreal.check.run import check
+from simreal.check.spending import used
 from simreal.errors import SimrealError, at_least
 from simreal.evaluate import evaluate
 from simreal.presets import PRESETS, Preset, Sizes
@@ -99,9 +101,11 @@ def run(config: RunConfig, out: Path, seed: int = 0, resume: bool = False, overw
         method=config.method[0],
         config=config,
         sentences=details.sentences,
-        target_only=details.tuned,
+        settings=details.settings,
     )
     report = build_report(out)
+    for line in used(result.spending.spent):
+        say(line)
     say(f"{details.sentences[0]}\nreport: {report}  ({seconds:.0f} s)")
     return report
 

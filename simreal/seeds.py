@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     TUNING = 8
     UNLABELLED = 9
     GUARD = 10
+    TUNING_UNLABELLED = 11
 
 
 def seed_for(purpose: Purpose, run: int, index: int = 0) -> int:

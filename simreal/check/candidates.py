@@ -1,6 +1,7 @@
 """Candidates of a check: what each trains on, and how well it then does."""
 
 import functools
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from envs import Domain
-from policies import Policy, PolicyConfig
+from policies import Policy
 from simreal.check import target_only
 from simreal.data.demonstrations import demonstrate, roam
 from simreal.data.source import SourceData
@@ -18,7 +19,7 @@ from simreal.data.target import TargetData
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, episode_seeds, pack, run_episodes
 from simreal.rollout import EpisodeSummary
-from simreal.seeds import MAXIMUM, Purpose, seed_for
+from simreal.seeds import MAXIMUM, TUNING_RUNS, Purpose, seed_for
 from simreal.targets import Target
 from simreal.transfer import METHODS, Problem, RewardedSteps, SourceAccess, method
 from simreal.transfer.base import Once, each_time
@@ -27,6 +28,8 @@ ZERO_SHOT, TARGET_ONLY = "zero-shot", "target-only"
 EQUAL_UPDATES = "target-only-equal-updates"
 MOST_SEEDS = 1000  # training seeds that a run has room for: above, two runs would share random numbers
 _MOST_RUN = MAXIMUM // MOST_SEEDS - 1
+_MOST_RECORDED = 2
+_recorded: dict[str, TargetData] = {}  # by this process: several candidates learn from them
 _COPY = 1 << 12  # from the training seeds of a candidate to those of its next copy
 
 
@@ -97,7 +100,8 @@ def train_and_run(
         settings = (tuned.learning_rate, updates, training_seed)
         train = functools.partial(target_only.train, source.config, data, *settings)
     else:
-        problem = _problem(shared, source, data, seed, training_seed, once)
+        frames = unlabelled(shared, seed) if shared.frames else None
+        problem = problem_of(shared, source, data, frames, training_seed, once)
         chosen = method(name).with_settings(json.loads(shared.settings or "{}"))
         train = functools.partial(chosen.adapt, problem)
     started = time.perf_counter()
@@ -109,9 +113,15 @@ def train_and_run(
     return Trained(pack(policy), used, summaries, seconds)
 
 
-def _problem(
-    shared: Shared, source: Policy, data: TargetData | None, seed: int, training_seed: int, once: Once
+def problem_of(
+    shared: Shared,
+    source: Policy,
+    data: TargetData | None,
+    frames: TargetData | None,
+    training_seed: int,
+    once: Once = each_time,
 ) -> Problem:
+    """Return what a method of a check is given."""
     access = None
     if shared.source_data is not None:
         access = SourceAccess(SourceData.open(shared.source_data), shared.source_domain)
@@ -120,7 +130,7 @@ def _problem(
         training_seed,
         data,
         access,
-        unlabelled(shared, seed) if shared.frames else None,
+        frames,
         shared.updates,
         shared.gripper,
         RewardedSteps(shared.target, shared.steps) if shared.steps else None,
@@ -128,26 +138,33 @@ def _problem(
     )
 
 
-def converge(shared: Shared, learning_rate: float, seed: int) -> target_only.Tuned:
-    """Train target-only on demonstrations of a tuning seed until it no longer improves."""
-    data = demonstrations(shared, seed, Purpose.TUNING_DEMONSTRATION)
-    config: PolicyConfig = shared.source_policy[0]
-    tuning_seed = seed_for(Purpose.TUNING, shared.run_seed, seed)
-    return target_only.converge(config, data, learning_rate, shared.most_updates, tuning_seed)
-
-
 def demonstrations(shared: Shared, seed: int, purpose: Purpose) -> TargetData:
-    """Record the demonstrations of a training seed: the same for every candidate."""
+    """Record the demonstrations of a seed: the same for every candidate, so the last ones are kept."""
+    decides = [shared.target.to_plain(), shared.demos, shared.run_seed, seed, purpose]
+    key = digest(shared.teacher) + json.dumps(decides, sort_keys=True)
+    if key not in _recorded:
+        if len(_recorded) == _MOST_RECORDED:
+            del _recorded[next(iter(_recorded))]
+        _recorded[key] = _record(shared, seed, purpose)
+    return _recorded[key]
+
+
+def digest(packed: Packed) -> str:
+    """Return the hash of a policy's weights."""
+    return hashlib.sha256(b"".join(packed[1][name].tobytes() for name in sorted(packed[1]))).hexdigest()
+
+
+def _record(shared: Shared, seed: int, purpose: Purpose) -> TargetData:
     env = shared.target.open(privileged=True)
     first = seed_for(purpose, shared.run_seed, seed << 10)
     teacher = Policy.from_arrays(*shared.teacher)
     return TargetData.of_episodes(list(demonstrate(env, teacher, shared.demos, first, shared.target.options)))
 
 
-def unlabelled(shared: Shared, seed: int) -> TargetData:
+def unlabelled(shared: Shared, seed: int, purpose: Purpose = Purpose.UNLABELLED) -> TargetData:
     """Let the source policy roam the target for the frames of a training seed: the same for every method."""
     env, source = shared.target.open(), Policy.from_arrays(*shared.source_policy)
-    first = seed_for(Purpose.UNLABELLED, shared.run_seed, seed << 10)
+    first = seed_for(purpose, shared.run_seed, seed << 10)
     return TargetData.of_episodes(
         list(roam(env, source, shared.frames, first, options=shared.target.options))
     )
@@ -159,6 +176,12 @@ def needs_of(name: str) -> tuple[str, ...]:
         return ("demonstrations",)
     first = copy_of(name)[0]
     return method(first).needs if first in METHODS else ()
+
+
+def learns_from_demonstrations(name: str) -> bool:
+    """Return whether a candidate has the labels that target-only has, and no other ones."""
+    needs = needs_of(name)
+    return "demonstrations" in needs and "rewarded steps" not in needs
 
 
 def check_needs(name: str, source_data: Path | None, frames: int) -> None:
@@ -201,6 +224,9 @@ def check_seeds(run_seed: int, seeds: int | None) -> None:
     for option, value, least, most in (("--seed", run_seed, 0, _MOST_RUN), ("--seeds", seeds, 1, MOST_SEEDS)):
         if value is not None and not least <= value <= most:
             raise SimrealError(f"{option} {value}: must be from {least} to {most}")
+    if run_seed in TUNING_RUNS:
+        first, last = TUNING_RUNS[0], TUNING_RUNS[-1]
+        raise SimrealError(f"--seed {run_seed}: {first} to {last} are for tuning, and are never reported")
 
 
 def copy_of(name: str) -> tuple[str, int]:
@@ -216,9 +242,16 @@ def copy_of(name: str) -> tuple[str, int]:
 
 
 def pairs(methods: Sequence[str]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
-    """Return the primary comparison, candidate and baseline, and the secondary ones."""
-    found: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
-    for name in methods[1:]:
+    """Return the primary comparison, candidate and baseline, and the secondary ones.
+
+    What learns from other labels than target-only, or from none, is not compared with it: what either got of
+    the target would decide. Its baseline is zero-shot.
+    """
+    found: list[tuple[str, str]] = []
+    for name in methods:
         first, copy = copy_of(name)
-        found += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
-    return (methods[0], TARGET_ONLY), [*found, (ZERO_SHOT, TARGET_ONLY)]
+        if copy:
+            found.append((name, first))
+        else:
+            found += [(name, TARGET_ONLY)] * learns_from_demonstrations(name) + [(name, ZERO_SHOT)]
+    return found[0], [*found[1:], (ZERO_SHOT, TARGET_ONLY)]

@@ -1,7 +1,7 @@
 """What the candidates of a check took of time and of the target, and what that saved against target-only."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from simreal.check.candidates import EQUAL_UPDATES, TARGET_ONLY, Trained, needs_of
 from simreal.check.savings import savings
 from simreal.check.transfer_metrics import THRESHOLD, Curve
+from simreal.errors import SimrealError
 from simreal.pretrain.cost import SourceCost
 from simreal.results import finite
 
@@ -46,6 +47,8 @@ class Spent:
     rewarded_steps: float
     rollout_steps: float
     """Of the rollouts that judged it; not counted, since none was used to choose anything."""
+    trials: int = 0
+    """Trainings on tuning seeds that its settings took."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,11 @@ class Spending:
 
 
 def spending(
-    kept: Mapping[str, Sequence[Kept]], frames: int, steps: int, source: SourceCost | None
+    kept: Mapping[str, Sequence[Kept]],
+    frames: int,
+    steps: int,
+    source: SourceCost | None,
+    trials_of: Callable[[str], int] = lambda name: 0,
 ) -> Spending:
     """Summarize what every candidate took, and what it saved.
 
@@ -71,6 +78,7 @@ def spending(
         frames: Unlabelled ones that a candidate got if it takes any.
         steps: Rewarded ones that it got if it takes any.
         source: What the source policy cost.
+        trials_of: The trainings that a candidate's settings took.
     """
     spent, took = {}, {}
     for name, found in kept.items():
@@ -84,6 +92,7 @@ def spending(
             unlabelled_frames=others[0],
             rewarded_steps=others[1],
             rollout_steps=float(np.mean([each.rollout_steps for each in found])),
+            trials=trials_of(name),
         )
     saved = {
         name: _saved(kept, took, name, source)
@@ -111,6 +120,41 @@ def _saved(
     ):
         found[unit] = finite(savings(curves[0], curves[1], THRESHOLD, (costs[0], costs[1]), paid))
     return found
+
+
+def refuse_unequal(
+    spent: Mapping[str, Spent], primary: tuple[str, str], secondary: Sequence[tuple[str, str]]
+) -> None:
+    """Refuse to compare two candidates that learned from unequal budgets.
+
+    Raises:
+        SimrealError: naming both and what each had.
+    """
+    for pair in (primary, *secondary):
+        ours, theirs = (_learned_from(spent[name]) for name in pair)
+        if ours != theirs and any(ours) and any(theirs):
+            had = " and ".join(
+                f"{name} {demos:.0f} frames of demonstrations, {steps:.0f} rewarded steps and {trials} "
+                "trainings to tune it"
+                for name, (demos, steps, trials) in zip(pair, (ours, theirs), strict=True)
+            )
+            raise SimrealError(f"{pair[0]} is not compared with {pair[1]}: their budgets differ: {had}")
+
+
+def _learned_from(spent: Spent) -> tuple[float, float, int]:
+    return spent.demonstration_frames, spent.rewarded_steps, spent.trials
+
+
+def used(spent: Mapping[str, Spent]) -> list[str]:
+    """Return a table of what each candidate used of the target, and of time; means over training seeds."""
+    titles = ("candidate", "demo frames", "unlabelled", "rewarded", "tuning runs", "training, s")
+    width = max(len(name) for name in (titles[0], *spent)) + 2
+    lines = [titles[0].ljust(width) + "".join(title.rjust(13) for title in titles[1:])]
+    for name, each in spent.items():
+        values = (each.demonstration_frames, each.unlabelled_frames, each.rewarded_steps, each.trials)
+        numbers = [*(f"{value:.0f}" for value in values), amount(each.seconds)]
+        lines.append(name.ljust(width) + "".join(number.rjust(13) for number in numbers))
+    return lines
 
 
 def told(spent: Spending, name: str) -> str:

@@ -45,16 +45,16 @@ def converge(config: PolicyConfig, data: TargetData, learning_rate: float, most:
     its last frames are.
     """
     rng = np.random.default_rng(seed)
-    fitted, checked = _parted(data, rng)
+    fitted, checked = parted(data, rng)
     learner = _fresh(config, fitted, learning_rate, most, seed)
     best, best_at, looks = float("inf"), 0, 0
     while learner.done < most and looks < _PATIENCE:
         for _ in range(min(_LOOK_EVERY, most - learner.done)):
             learner.update(fitted.batch(rng, BATCH_SIZE))
-        loss = _loss(learner.averaged(), checked)
-        looks = 0 if loss < 0.99 * best else looks + 1
-        if loss < best:
-            best, best_at = loss, learner.done
+        now = loss(learner.averaged(), checked)
+        looks = 0 if now < 0.99 * best else looks + 1
+        if now < best:
+            best, best_at = now, learner.done
     # Where it had converged, not the luckiest look: more updates never starve the baseline.
     return Tuned(learning_rate, max(best_at, learner.done), best)
 
@@ -99,8 +99,8 @@ def tuned(
     return policy, chosen
 
 
-def _parted(data: TargetData, rng: np.random.Generator) -> tuple[TargetData, TargetData]:
-    """Return what to fit, and what to check it on."""
+def parted(data: TargetData, rng: np.random.Generator) -> tuple[TargetData, TargetData]:
+    """Return demonstrations to fit, and others to check it on."""
     if data.demonstrations == 1:
         first = min(len(data) - 1, round((1 - _HELD_OUT) * len(data)))
         return data.chosen(np.arange(max(1, first))), data.chosen(np.arange(first, len(data)))
@@ -116,7 +116,8 @@ def _fresh(config: PolicyConfig, data: TargetData, learning_rate: float, updates
     return Learner(policy, LearnConfig(updates, learning_rate))
 
 
-def _loss(policy: Policy, data: TargetData) -> float:
+def loss(policy: Policy, data: TargetData) -> float:
+    """Return the mean squared error of a policy's actions."""
     with torch.inference_mode():
         squares = [(policy(part.observation) - part.action).square() for part in data.parts()]
     return float(torch.cat(squares).mean())

@@ -9,9 +9,11 @@ from simreal import evaluate as evaluating
 from simreal.bundles import load_bundle
 from simreal.check.goals import draw_goals
 from simreal.check.outcomes import read_outcomes
+from simreal.check.request import CheckRequest
 from simreal.check.rollouts import primary_pair
 from simreal.check.rollouts_report import report
-from simreal.check.run import CheckRequest, check
+from simreal.check.run import check
+from simreal.check.spending import used
 from simreal.check.step import MOST
 from simreal.check.trial_sheet import plan_trials, read_conditions
 from simreal.check.verdict import MARGIN
@@ -181,9 +183,9 @@ class Check(Common):
             source_cost=source_cost(self.policy.resolve().parent) or source_cost(self.source),
         )
         result, details = check(request, self.folder() / "check.json", self.resume)
-        for text in details.sentences:
+        for text in [*used(result.spending.spent), *details.sentences]:
             say(text)
-        return {"check": result, "sentences": details.sentences, "target_only": details.tuned}
+        return {"check": result, "sentences": details.sentences, "settings": details.settings}
 
 
 def _show(rows: list[EvaluationRow]) -> None:

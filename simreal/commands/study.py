@@ -42,7 +42,7 @@ class Study(Common):
         """Compute, and print what the table says."""
         plan = StudyPlan.read(self.plan)
         if self.overwrite:
-            for pattern in ("*.parquet", "*.journal", "target_only_*.json"):
+            for pattern in ("*.parquet", "*.journal", "settings_*.json"):
                 for path in self.folder().glob(pattern):
                     path.unlink()
         with self._executor() as (executor, store):

@@ -40,8 +40,10 @@ def build(folder: Path) -> Path:
     except ValueError as error:
         raise SimrealError(f"{path}: truncated or damaged: {error}") from None
     if result.get("command") == "run":
-        if "world" not in result:
-            raise SimrealError(f"{path}: world: missing: the run is of an earlier version, so run it again")
+        if lacking := [key for key in ("world", "settings") if key not in result]:
+            raise SimrealError(
+                f"{path}: {lacking[0]}: missing: the run is of an earlier version, so run it again"
+            )
         name, values = "page.html.jinja", _values(folder, result)
     elif result.get("command") == "study":
         name, values = "study.html.jinja", study_page.values(result["study"])

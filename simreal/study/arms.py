@@ -101,7 +101,8 @@ def cells_of(table: Table, source: Source) -> dict[str, tuple[Target, Rows]]:
             target = parse_target(name, source.env_id)
         except SimrealError:
             continue
-        each = Cell(target, row["candidate"], **{key: row[key] for key in _NAMED})
+        settings = row.get("settings") or ""  # a column that earlier tables lack
+        each = Cell(target, row["candidate"], settings=settings, **{key: row[key] for key in _NAMED})
         if each.key(source) == row["key"]:
             found.setdefault(target.label, (target, []))[1].append(row)
     return found

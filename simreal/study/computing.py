@@ -12,7 +12,8 @@ from typing import Any
 
 from policies import Policy
 from simreal.check import target_only
-from simreal.check.candidates import EQUAL_UPDATES, TARGET_ONLY, Shared, converge, train_and_run
+from simreal.check.candidates import EQUAL_UPDATES, TARGET_ONLY, Shared, train_and_run
+from simreal.check.tuning import Found, attempt, attempts, choose
 from simreal.errors import SimrealError
 from simreal.evaluate import Packed, pack
 from simreal.progress import say
@@ -145,13 +146,19 @@ def tune_target_only(
 ) -> target_only.Tuned:
     """Settle the learning rate and the length of target-only for a budget, on a tuning seed."""
     each = cell(target, TARGET_ONLY, run_seed, 0, demos=demos)
+    found = choose([trial.result() for trial in search(source, each, most_updates, executor)])
+    assert isinstance(found, target_only.Tuned)
+    return found
+
+
+def search(source: Source, each: Cell, most_updates: int, executor: Executor) -> list["Future[Found]"]:
+    """Begin the trainings that settle the settings of a cell's candidate for its budget, on a tuning seed."""
     given = (source.place, source.sha256, each, most_updates)
-    trials = [executor.submit(_converge, *given, rate) for rate in target_only.LEARNING_RATES]
-    return target_only.choose([trial.result() for trial in trials])
+    return [executor.submit(_attempt, *given, rate) for rate in attempts(each.candidate)]
 
 
-def _converge(place: Place, sha256: str, each: Cell, most_updates: int, rate: float) -> target_only.Tuned:
-    return converge(shared_of(_opened(place, sha256), each, most_updates), rate, 0)
+def _attempt(place: Place, sha256: str, each: Cell, most_updates: int, rate: float) -> Found:
+    return attempt(shared_of(_opened(place, sha256), each, most_updates), each.candidate, rate, 0)
 
 
 @functools.lru_cache(maxsize=2)

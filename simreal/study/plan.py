@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simreal.check.candidates import MOST_SEEDS, TARGET_ONLY, ZERO_SHOT
+from simreal.check.candidates import MOST_SEEDS, TARGET_ONLY, ZERO_SHOT, learns_from_demonstrations
 from simreal.check.target_only import Tuned
 from simreal.check.transfer_metrics import THRESHOLD
+from simreal.check.tuning import Found, settings_text
 from simreal.errors import SimrealError, nearest
 from simreal.reading import load_yaml, mapping, number
 from simreal.study.cells import Cell, cell
@@ -16,7 +17,6 @@ from simreal.targets import Target, expand
 from simreal.transfer import METHODS, UPDATES
 
 _MOST_SEVERE = 5
-Tune = Callable[[Target, int], Tuned]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class Budget:
     """Rewarded ones."""
     only: tuple[str, ...] = ()
     """Candidates that get this budget, beside zero-shot; all of them by default."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return what it has of everything."""
+        return {"demos": self.demos, "frames": self.frames, "steps": self.steps}
+
+
+Tune = Callable[[Cell], Found]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class StudyPlan:
     updates: int = UPDATES
     """Gradient updates of every method."""
     tuning_updates: int = 1200
-    """Most updates of target-only, whose rate and length are settled on a tuning seed."""
+    """Most updates of target-only, whose rate and length are searched on a tuning seed, as the rate of every
+    method is that learns from demonstrations."""
     seed: int = 0
     """Of the study: another one has demonstrations, trainings and episodes of its own."""
 
@@ -112,22 +120,37 @@ class StudyPlan:
         Args:
             target: Where they are judged.
             budget: What each may use.
-            tune: Gives target-only's settings for a target and a number of demonstrations.
+            tune: Gives the settings that were searched with a cell.
         """
         return {
             name: [self._cell(target, name, seed, budget, tune) for seed in range(self.seeds)]
+            for name in self.of_budget(budget)
+        }
+
+    def of_budget(self, budget: Budget) -> tuple[str, ...]:
+        """Return the candidates that get a budget."""
+        return tuple(
+            name
             for name in self.candidates
             if (budget.demos or name != TARGET_ONLY)
             and (not budget.only or name in (ZERO_SHOT, *budget.only))
-        }
+        )
+
+    def searched(self, target: Target, name: str, budget: Budget) -> Cell | None:
+        """Return the cell to search a candidate's settings with; None without labels to choose by."""
+        if not budget.demos or not learns_from_demonstrations(name):
+            return None
+        return cell(target, name, self.seed, 0, **budget.sizes(), updates=self.updates)
 
     def _cell(self, target: Target, name: str, seed: int, budget: Budget, tune: Tune) -> Cell:
-        sizes: dict[str, Any] = {"updates": self.updates, "episodes": self.episodes}
-        if name == TARGET_ONLY:
-            tuned = tune(target, budget.demos)
-            sizes |= {"updates": tuned.updates, "learning_rate": tuned.learning_rate}
-        given = {"demos": budget.demos, "frames": budget.frames, "steps": budget.steps}
-        return cell(target, name, self.seed, seed, **given, **sizes)
+        sizes: dict[str, Any] = {"updates": self.updates, "episodes": self.episodes, **budget.sizes()}
+        if (searched := self.searched(target, name, budget)) is not None:
+            found = tune(searched)
+            if isinstance(found, Tuned):
+                sizes |= {"updates": found.updates, "learning_rate": found.learning_rate}
+            else:
+                sizes |= {"settings": settings_text(found)}
+        return cell(target, name, self.seed, seed, **sizes)
 
 
 def _list(path: Path, raw: dict[str, Any], key: str) -> list[Any]:

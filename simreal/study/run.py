@@ -12,11 +12,13 @@ import numpy as np
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.finished import Finished
 from simreal.check.target_only import LEARNING_RATES, Tuned
+from simreal.check.tuning import RATE_SCALES, Found, Scaled, choose, read
 from simreal.check.verdict import Comparison, compare_all
 from simreal.errors import SimrealError
 from simreal.pretrain.cost import source_cost
+from simreal.progress import progress
 from simreal.study.cells import Cell, Place, Source
-from simreal.study.computing import Computed, compute, tune_target_only
+from simreal.study.computing import Computed, compute, search
 from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.store import Store
@@ -137,34 +139,52 @@ def _part(
     executor: Executor,
 ) -> _Part:
     """Compute the cells of one source, and compare."""
-    path = folder / f"target_only_{source.name}.json"
-    settings = [source.sha256, plan.tuning_updates, plan.seed]
-    finished = Finished(path, settings, resume=True)
-
-    def tune(target: Target, demos: int) -> Tuned:
-        return _tuned(plan, source, finished, target, demos, executor)
-
+    path = folder / f"settings_{source.name}.json"
+    finished = Finished(path, [plan.tuning_updates, *LEARNING_RATES, *RATE_SCALES], resume=True)
+    settings = _search(plan, source, targets, finished, executor)
     groups = [
-        (target, budget, plan.cells(target, budget, tune)) for target in targets for budget in plan.budgets
+        (target, budget, plan.cells(target, budget, lambda each: settings[each.key(source)]))
+        for target in targets
+        for budget in plan.budgets
     ]
     cells = {each.key(source): each for *_, group in groups for found in group.values() for each in found}
     computed = compute(f"study of {source.name}", source, _ordered(cells.values()), table, executor=executor)
     return _Part(cells, computed, [_compared(source, *group, plan, table) for group in groups])
 
 
-def _tuned(
-    plan: StudyPlan, source: Source, finished: Finished, target: Target, demos: int, executor: Executor
-) -> Tuned:
-    """Return target-only's settings for a target and a budget, settled on demonstrations of no candidate."""
-    name = f"{target.label}, {demos} demonstrations"
-    if finished.get(name) is None:
-        try:
-            tuned = tune_target_only(source, target, demos, plan.seed, plan.tuning_updates, executor)
-        except SimrealError:
-            # Its cells are refused for the same reason, each by itself.
-            return Tuned(LEARNING_RATES[0], plan.tuning_updates, 0.0)
-        finished.keep(name, tuned)
-    return Tuned(**finished.get(name))
+def _search(
+    plan: StudyPlan, source: Source, targets: Sequence[Target], finished: Finished, executor: Executor
+) -> dict[str, Found]:
+    """Return the settings of every cell that has some to search, on demonstrations of no training seed."""
+    wanted = {
+        each.key(source): each
+        for target in targets
+        for budget in plan.budgets
+        for name in plan.of_budget(budget)
+        if (each := plan.searched(target, name, budget)) is not None
+    }
+    jobs = {
+        key: search(source, each, plan.tuning_updates, executor)
+        for key, each in wanted.items()
+        if finished.get(key) is None
+    }
+    found = {key: read(each.candidate, finished.get(key)) for key, each in wanted.items() if key not in jobs}
+    with progress(f"tune from {source.name}", len(jobs), "candidates") as advance:
+        for key, trials in jobs.items():
+            try:
+                found[key] = choose([trial.result() for trial in trials])
+                finished.keep(key, found[key])
+            except SimrealError:
+                # Its cells are refused for the same reason, each by itself.
+                found[key] = _untuned(plan, wanted[key])
+            advance(1)
+    return found
+
+
+def _untuned(plan: StudyPlan, each: Cell) -> Found:
+    if each.candidate == TARGET_ONLY:
+        return Tuned(LEARNING_RATES[0], plan.tuning_updates, 0.0)
+    return Scaled(1.0, 0.0)
 
 
 def _ordered(cells: Iterable[Cell]) -> list[Cell]:

@@ -24,7 +24,7 @@ def test_an_interrupted_check_trains_only_what_is_missing(smoke_run: Path, tmp_p
     second = json.loads((tmp_path / "result.json").read_text())
     assert second["check"]["candidates"]["zero-shot"][1] == 0.123
     assert second["check"]["candidates"]["target-only"] == first["check"]["candidates"]["target-only"]
-    assert second["target_only"] == first["target_only"]
+    assert second["settings"] == first["settings"]
     assert main([*arguments, "--resume", "--demos", "3"]) == 2
     assert "kept with other settings" in capsys.readouterr().err
 

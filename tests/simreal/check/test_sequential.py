@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from scipy import stats
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
 from simreal.check import run as checking
 from simreal.check.candidates import Trained
-from simreal.check.run import CheckRequest, check
+from simreal.check.request import CheckRequest
+from simreal.check.run import check
 from simreal.check.sequential import Look, Plan, Sequential, nominal_levels, settled
 from simreal.check.target_only import Tuned
+from simreal.check.tuning import Settings
 from simreal.check.verdict import compare_all, reach
 from simreal.rollout import EpisodeSummary
 from simreal.targets import parse_target
@@ -86,14 +89,15 @@ def trained(monkeypatch: pytest.MonkeyPatch, untrained) -> list[tuple[str, int]]
         better = 0.8 if name == "finetune" else shared.demos / 100
         successes = round(1000 * float(np.clip(better + noise, 0, 1)))
         episodes = [EpisodeSummary(0, number < successes, 1, 0.0) for number in range(1000)]
-        return Trained(checking.pack(untrained), 10, episodes, 1.0)
+        return Trained(checking.pack(untrained), 10 * (name != "zero-shot"), episodes, 1.0)
 
     class Done:
         def __init__(self, value) -> None:
             self.result = lambda: value
 
     monkeypatch.setattr(checking.workers, "submit", lambda function, *given: Done(pretend(*given)))
-    monkeypatch.setattr(checking, "_tune", lambda *given: Tuned(1e-3, 10, 0.1))
+    settings = Settings(Tuned(1e-3, 10, 0.1), {}, 6)
+    monkeypatch.setattr(checking, "search", lambda *given: settings)
     return jobs
 
 
@@ -123,6 +127,19 @@ def test_seeds_are_added_until_the_verdict_is_settled(trained, untrained, tmp_pa
     again, _ = check(request(untrained, 20, sequential=True), tmp_path / "check.json", resume=True)
     assert again == result
     assert trained == [("finetune", 0)]  # whose policy is kept nowhere
+    assert not [text for text in details.sentences if "another look" in text]
+
+
+def test_a_second_look_at_the_same_trainings_says_so(trained, untrained, tmp_path: Path) -> None:
+    plain = request(untrained, 80)
+    few = dataclasses.replace(plain, seeds=8)
+    _, details = check(few, tmp_path / "check.json")
+    assert not [text for text in details.sentences if "another look" in text]
+    _, details = check(plain, tmp_path / "check.json", resume=True)  # it was inconclusive, so more seeds
+    assert [text for text in details.sentences if "(finetune with 8 seeds): this is another look" in text]
+    sequential = dataclasses.replace(plain, sequential=True)
+    _, details = check(sequential, tmp_path / "check.json", resume=True)
+    assert [text for text in details.sentences if "finetune with 8 seeds, finetune with 20 seeds" in text]
 
 
 def test_the_budget_is_the_end(trained, untrained) -> None:

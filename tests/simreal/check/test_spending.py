@@ -1,11 +1,12 @@
 """What candidates take, and what they save, counted by hand."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from simreal.check.spending import Kept, Spending, bounds, spending, told
+from simreal.check.spending import Kept, Spending, bounds, refuse_unequal, spending, told, used
 from simreal.errors import SimrealError
 from simreal.pretrain.cost import SourceCost, source_cost
 
@@ -40,6 +41,32 @@ def test_steps_of_the_target_are_what_a_candidate_learned_from() -> None:
     }
     assert found["finetune"].rollout_steps == 500  # told, not counted
     assert (found["coral"].demonstration_frames, found["coral"].unlabelled_frames) == (0, 500)
+
+
+def test_unequal_budgets_are_not_compared() -> None:
+    trials = {"finetune": 6, "pseudo-label": 6, "target-only": 6}
+    found = spent().spent
+    with pytest.raises(
+        SimrealError, match="coral is not compared with target-only: their budgets differ: coral 0"
+    ):
+        refuse_unequal(
+            found | {"coral": dataclasses.replace(found["coral"], rewarded_steps=2000)},
+            ("finetune", "target-only"),
+            [("coral", "target-only")],
+        )
+    searched = {name: dataclasses.replace(each, trials=trials.get(name, 0)) for name, each in found.items()}
+    pairs = [("pseudo-label", "target-only"), ("zero-shot", "target-only"), ("coral", "zero-shot")]
+    refuse_unequal(searched, ("finetune", "target-only"), pairs)
+    more = searched | {"finetune": dataclasses.replace(found["finetune"], trials=20)}
+    with pytest.raises(SimrealError, match="20 trainings to tune it and target-only"):
+        refuse_unequal(more, ("finetune", "target-only"), pairs)
+
+
+def test_what_each_used_is_a_table() -> None:
+    lines = used({name: dataclasses.replace(each, trials=6) for name, each in spent().spent.items()})
+    assert lines[0].split("  ")[0] == "candidate"
+    assert lines[3].split() == ["pseudo-label", "130", "500", "0", "6", "9"]
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_only_what_reaches_the_threshold_saves_and_the_rest_is_a_bound() -> None:
