@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 EXACT_SEEDS = 16  # up to 2^16 sign patterns are counted one by one
+MOST_SEEDS_TOLD = 1000
 _SAMPLED_PATTERNS = 100_000
 
 
@@ -96,7 +97,7 @@ def seeds_to_reach(comparisons: int, level: float = 0.05) -> int:
 
 
 def seeds_needed(
-    difference: float, deviation: float, level: float = 0.05, power: float = 0.8, limit: int = 1000
+    difference: float, deviation: float, level: float = 0.05, power: float = 0.8, limit: int = MOST_SEEDS_TOLD
 ) -> int | None:
     """Return how many seeds a two-sided paired t-test at this level needs; None above `limit`."""
     if difference == 0:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from simreal.check.bootstrap import Robust, robust
 from simreal.check.sequential import Look
 from simreal.check.statistics import (
+    MOST_SEEDS_TOLD,
     holm,
     seeds_needed,
     seeds_to_reach,
@@ -149,8 +150,16 @@ def _lacking(comparison: Comparison, seeds: int, spread: float | None) -> str:
         return f"A verdict needs at least {MINIMUM_SEEDS} seeds."
     if spread is None:
         return ""
-    needed = seeds_needed(comparison.difference, spread, 1 - comparison.confidence)
-    return f"About {max(needed, seeds + 1)} seeds would settle a difference like this." if needed else ""
+    level, difference = 1 - comparison.confidence, comparison.difference
+    shifts = {"positive" if difference > 0 else "negative": difference}
+    if difference > -MARGIN:
+        shifts["safe"] = difference + MARGIN
+    needed = {name: seeds_needed(shift, spread, level) for name, shift in shifts.items()}
+    known = {name: max(number, seeds + 1) for name, number in needed.items() if number is not None}
+    if not known:
+        return f"More than {MOST_SEEDS_TOLD:,} seeds would be needed to settle a difference like this."
+    soonest = min(known, key=known.__getitem__)
+    return f"About {known[soonest]} seeds would settle a difference like this, as {soonest}."
 
 
 def beside(found: Robust) -> str:

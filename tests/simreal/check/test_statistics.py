@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import numpy as np
@@ -6,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from simreal.check.many import sign_flip_p_values
 from simreal.check.statistics import holm, sign_flip_p, t_interval, wilson_interval
-from simreal.check.verdict import compare_all, sentence, spread
+from simreal.check.verdict import Comparison, compare_all, sentence, spread
 from simreal.errors import SimrealError
 
 RATES = st.lists(st.integers(0, 50).map(lambda k: k / 50), min_size=8, max_size=8)
@@ -35,6 +37,13 @@ def test_sign_flip_is_scipys_permutation_test() -> None:
         values = np.random.default_rng(seed).normal(0.3, 1, 8)
         wanted = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
         assert sign_flip_p(list(values)) == pytest.approx(wanted.pvalue)
+
+
+def test_sign_flip_counts_every_pattern_up_to_sixteen_seeds() -> None:
+    assert sign_flip_p([0.1] * 16) == 2 / 2**16
+    wins = np.rint(np.random.default_rng(1).normal(4, 10, 16)).astype(int)
+    assert sign_flip_p(list(wins / 50)) == pytest.approx(sign_flip_p_values(wins[None])[0])
+    assert sign_flip_p([0.1] * 17) >= 1 / 100_001  # sampled, and the observed pattern counts
 
 
 def test_sampled_sign_flip_is_close_to_the_t_test() -> None:
@@ -132,5 +141,29 @@ def test_more_seeds_are_asked_for_than_there_were() -> None:
     success = {"a": [0.48] * 6, "b": [0.5] * 6}
     (item,) = compare_all(success, ("a", "b"), [], 10)
     assert item.verdict == "inconclusive"
-    (needed,) = map(int, re.findall(r"About (\d+) seeds", sentence(item, 6, spread(success, ("a", "b"), 10))))
-    assert needed > 100  # of ten episodes a seed, two points are a fifth of a success
+    told = sentence(item, 6, spread(success, ("a", "b"), 10))
+    ((needed, verdict),) = re.findall(
+        r"About (\d+) seeds would settle a difference like this, as (\w+)", told
+    )
+    # Of ten episodes a seed, two points are a fifth of a success; from the margin they are three away.
+    assert 80 < int(needed) < 100
+    assert verdict == "safe"
+
+
+@pytest.mark.parametrize(
+    ("difference", "deviation", "said"),
+    [
+        (0.0, 0.1, r"About 3\d seeds would settle a difference like this, as safe"),
+        (-0.05, 0.1, r"About 3\d seeds would settle a difference like this, as negative"),
+        (0.2, 0.4, r"About 2\d seeds would settle a difference like this, as safe"),
+        (0.004, 0.9, "More than 1,000 seeds would be needed"),
+        (-0.0499, 1.0, "More than 1,000 seeds would be needed"),
+    ],
+)
+def test_every_inconclusive_verdict_says_how_many_seeds_it_lacks(
+    difference: float, deviation: float, said: str
+) -> None:
+    item = Comparison("a", "b", True, "inconclusive", difference, -1.0, 1.0, 0.5)
+    assert re.search(said, sentence(item, 8, deviation))
+    sure = dataclasses.replace(item, verdict="safe")
+    assert "seeds would" not in sentence(sure, 8, deviation)
