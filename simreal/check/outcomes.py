@@ -18,6 +18,7 @@ WORDS = {
     "success": True, "true": True, "1": True, "1.0": True,
     "failure": False, "aborted": False, "false": False, "0": False, "0.0": False,
 }  # fmt: skip
+_MEASURES = ("score", "reward")
 _RIGHT = "success, failure, aborted, 1, 0, true or false"
 
 
@@ -52,25 +53,23 @@ class Outcomes:
 
 
 def read_outcomes(path: Path, key: Path | None = None, threshold: float | None = None) -> Outcomes:
-    """Read a CSV or parquet file with `policy` or `label`, `outcome` or `score`, and perhaps `block`.
+    """Read a CSV or parquet file with `policy` or `label`, `outcome`, `score` or `reward`, and perhaps `block`.
 
     Args:
         path: The table; or one that `simreal deploy --outcomes` wrote, as it stands.
         key: JSON that maps label -> policy, for a blinded table.
-        threshold: Scores from here on are successes; None to read outcomes.
+        threshold: Scores from here on, or sums of a reward signal, are successes; None to read outcomes.
 
     Raises:
         SimrealError: naming file, row, column and value, and what would be right.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise SimrealError(f"--threshold {threshold:g}: must be between 0 and 1")
     rows = list(_parquet(path) if path.suffix == ".parquet" else _csv(path))
     names = None if key is None else read_key(key)
     who = "policy" if names is None else "label"
     deployed = bool(rows) and is_deployed(list(rows[0][1]))
     ran_in_order = deployed and not by_world(rows)
     rows = as_sheet(path, rows, who) if deployed else _as_run(path, rows)
-    _check_columns(path, rows, who, threshold)
+    measure = _check_columns(path, rows, who, threshold)
     rollouts, unfilled = [], 0
     policies = set(names.values() if names else ())
     seen: dict[tuple[str, str], int] = {}
@@ -81,7 +80,7 @@ def read_outcomes(path: Path, key: Path | None = None, threshold: float | None =
             earlier = f"row {seen[block, policy]} has this policy in this block already"
             raise _wrong(path, number, "block", block, f"{earlier}; each comes once")
         seen[block, policy] = number
-        found = _outcome(path, number, row, threshold)
+        found = _outcome(path, number, row, measure, threshold)
         if found is None:
             unfilled += 1
         else:
@@ -188,7 +187,8 @@ def _text(value: object) -> str:
     return "" if empty else str(value).strip()
 
 
-def _check_columns(path: Path, rows: list[Row], who: str, threshold: float | None) -> None:
+def _check_columns(path: Path, rows: list[Row], who: str, threshold: float | None) -> str:
+    """Return the column that a threshold is for: scores where somebody gave some, else rewards."""
     if not rows:
         raise SimrealError(f"{path}: no rows; takes one row for each rollout, below a header")
     columns = rows[0][1]
@@ -197,12 +197,21 @@ def _check_columns(path: Path, rows: list[Row], who: str, threshold: float | Non
             "give --key key.json to read its labels" if "label" in columns else f"has {', '.join(columns)}"
         )
         raise SimrealError(f"{path}: no column {who!r}; {other}")
-    scores = any(row.get("score") for _, row in rows) and not any(row.get("outcome") for _, row in rows)
-    if threshold is None and scores:
-        raise SimrealError(f"{path}: has scores and no outcomes; say what counts as success with --threshold")
-    wanted = "outcome" if threshold is None else "score"
+    filled = {name for name in (*_MEASURES, "outcome") if any(row.get(name) for _, row in rows)}
+    measure = next((name for name in _MEASURES if name in filled), _MEASURES[0])
+    if threshold is None and filled and "outcome" not in filled:
+        raise SimrealError(
+            f"{path}: has {measure}s and no outcomes; say what counts as success with --threshold"
+        )
+    wanted = "outcome" if threshold is None else measure
     if wanted not in columns:
         raise SimrealError(f"{path}: no column {wanted!r}; has {', '.join(columns)}")
+    if threshold is not None and not (
+        0 <= threshold <= 1 if measure == "score" else math.isfinite(threshold)
+    ):
+        right = "between 0 and 1" if measure == "score" else "a finite number"
+        raise SimrealError(f"--threshold {threshold:g}: must be {right}")
+    return measure
 
 
 def _policy(path: Path, number: int, row: Mapping[str, str], names: dict[str, str] | None) -> str:
@@ -218,21 +227,23 @@ def _policy(path: Path, number: int, row: Mapping[str, str], names: dict[str, st
 
 
 def _outcome(
-    path: Path, number: int, row: Mapping[str, str], threshold: float | None
+    path: Path, number: int, row: Mapping[str, str], measure: str, threshold: float | None
 ) -> tuple[bool, bool] | None:
     """Return success and whether the rollout was aborted; None for an unfilled row."""
     word = row.get("outcome", "").lower()
     if word and word not in WORDS:
         raise _wrong(path, number, "outcome", row["outcome"], f"takes {_RIGHT}")
-    if threshold is None or word == "aborted" or not row["score"]:  # who gave a word and no score said enough
+    if threshold is None or word == "aborted" or not row[measure]:  # who gave a word and no score said enough
         return (WORDS[word], word == "aborted") if word else None
     try:
-        score = float(row["score"])
+        value = float(row[measure])
     except ValueError:
-        score = math.nan
-    if not 0 <= score <= 1:
-        raise _wrong(path, number, "score", row["score"], "takes a number from 0 to 1, as 0.5")
-    return score >= threshold, False
+        value = math.nan
+    if measure == "score" and not 0 <= value <= 1:
+        raise _wrong(path, number, measure, row[measure], "takes a number from 0 to 1, as 0.5")
+    if not math.isfinite(value):
+        raise _wrong(path, number, measure, row[measure], "takes the sum of the rewards, as -3.2")
+    return value >= threshold, False
 
 
 def _wrong(path: Path, number: int, column: str, value: str, right: str) -> SimrealError:

@@ -1,5 +1,6 @@
 """`evaluate`, `check`: what a policy is worth on a target."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,11 @@ class Check(Common):
     """Go on with an interrupted check in the same folder."""
     outcomes: Path | None = None
     """Scored rollouts to judge: a trial sheet, what `deploy --outcomes` wrote, or a table (CSV or parquet)
-    with policy or label, outcome or score, and perhaps block."""
+    with policy or label, outcome, score or reward, and perhaps block."""
     key: Path | None = None
     """JSON of label -> policy for blinded outcomes."""
     threshold: float | None = None
-    """Scores from here on are successes."""
+    """Scores, or sums of rewards, from here on are successes."""
     margin: float | None = None
     """How much worse is still `safe`, for --outcomes; 0.05 by default."""
     candidate: str | None = None
@@ -102,7 +103,8 @@ class Check(Common):
     """The most rollouts of each policy there will be, declared before the first, for --outcomes; those of the
     trial sheet by default. 0 for no such number: it takes more rollouts, and may go on for ever."""
     plan: int | None = None
-    """Write a randomized, blinded trial sheet with so many rollouts of each of --policies."""
+    """Write a randomized, blinded trial sheet with so many rollouts of each of --policies. It is drawn anew
+    each time; a --seed other than 0 draws the same again."""
     policies: tuple[str, ...] = ()
     """Names of the policies that --plan will have run."""
     conditions: tuple[str, ...] = ()
@@ -133,7 +135,9 @@ class Check(Common):
 
     def _plan(self, blocks: int) -> dict[str, Any]:
         conditions = read_conditions(self.conditions) if self.conditions else self._draw_goals
-        sheet = plan_trials(blocks, self.policies, conditions, self.seed)
+        # Not from the default seed: with it anybody who knows the names knows the labels.
+        seed = self.seed or secrets.randbits(31)
+        sheet = plan_trials(blocks, self.policies, conditions, seed)
         path, key = sheet.write(self.folder(), self.overwrite)
         say(f"{path}: {len(sheet.rows)} rollouts in {blocks} blocks, to be run in this order and filled in.")
         say(f"{key}: which label is which policy; not for who scores.")

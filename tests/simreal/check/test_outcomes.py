@@ -151,6 +151,19 @@ def test_from_the_plan_to_the_verdict(tmp_path: Path, capsys) -> None:
     assert "adapted against zero-shot" in printed
 
 
+def test_who_knows_the_names_does_not_know_the_labels(tmp_path: Path) -> None:
+    plan = ["check", "--plan", "1", "--policies", "a", "b", "--conditions", "left", "--out"]
+    keys = []
+    for number in range(20):
+        out = tmp_path / str(number)
+        assert main([*plan, str(out), "--quiet"]) == 0
+        keys.append((out / "key.json").read_text())
+    assert len(set(keys)) == 2  # alike twenty times once in half a million
+    for out in (tmp_path / "x", tmp_path / "y"):
+        assert main([*plan, str(out), "--quiet", "--seed", "5"]) == 0
+    assert (tmp_path / "x" / "trial.csv").read_text() == (tmp_path / "y" / "trial.csv").read_text()
+
+
 def test_scores_aborted_rollouts_and_parquet(tmp_path: Path) -> None:
     columns = {"policy": ["a", "b", "a", "b"], "score": [0.5, 0.4, 1.0, None]}
     path = tmp_path / "scores.parquet"
@@ -165,6 +178,8 @@ def test_scores_aborted_rollouts_and_parquet(tmp_path: Path) -> None:
         (False, True),
         (True, False),
     ]
+    rewards = written(tmp_path, "policy,outcome,score,reward\na,,,-3.2\nb,,,-8\na,,,\nb,aborted,,-1\n")
+    assert [r.success for r in read_outcomes(rewards, threshold=-5.0).rollouts] == [True, False, False]
     both = written(tmp_path, "policy,outcome,score\na,aborted,\nb,,0.7\n")
     assert [r.success for r in read_outcomes(both, threshold=0.6).rollouts] == [False, True]
 
@@ -174,7 +189,19 @@ def test_scores_aborted_rollouts_and_parquet(tmp_path: Path) -> None:
     [
         ("policy,outcome\na,sucess\n", {}, "row 2: outcome 'sucess': takes success, failure, aborted"),
         ("policy,score\na,1.5\n", {"threshold": 0.5}, "row 2: score '1.5': takes a number from 0 to 1"),
-        ("policy,score\na,0.5\n", {}, "--threshold"),
+        (
+            "policy,score\na,0.5\n",
+            {},
+            "has scores and no outcomes; say what counts as success with --threshold",
+        ),
+        ("policy,reward\na,0.5\n", {}, "has rewards and no outcomes; say what counts"),
+        (
+            "policy,reward\na,high\n",
+            {"threshold": -3.0},
+            "row 2: reward 'high': takes the sum of the rewards",
+        ),
+        ("policy,reward\na,1\n", {"threshold": float("nan")}, "--threshold nan: must be a finite number"),
+        ("policy,outcome\na,1\n", {"threshold": 0.5}, "no column 'score'"),
         ("policy,score\na,0.5\n", {"threshold": 2.0}, "--threshold 2: must be between 0 and 1"),
         ("label,outcome\nA,1\n", {}, "no column 'policy'; give --key"),
         ("policy,result\na,1\n", {}, "no column 'outcome'; has policy, result"),
