@@ -53,7 +53,7 @@ class Outcomes:
 
 
 def read_outcomes(path: Path, key: Path | None = None, threshold: float | None = None) -> Outcomes:
-    """Read a CSV or parquet file with `policy` or `label`, `outcome`, `score` or `reward`, and perhaps `block`.
+    """Read a CSV or parquet file: `policy` or `label`; `outcome`, `score` or `reward`; perhaps `block`.
 
     Args:
         path: The table; or one that `simreal deploy --outcomes` wrote, as it stands.
