@@ -131,19 +131,22 @@ def judge(case: Case, rollouts: int) -> Judged:
 def compare(judged: Sequence[Judged], policy: str | None) -> list[Compared]:
     """Compare with every baseline of every case, corrected for the number of all of them.
 
+    Left out are cases of so few seeds that there can be no verdict: they would only take from the others.
+
     Args:
         judged: All cases of a family.
         policy: `guarded`, or None for each case's method.
     """
-    keys = [(found, policy or found.case.method, base) for found in judged for base in found.case.names[1:]]
+    keys = [
+        (found, policy or found.case.method, base)
+        for found in judged
+        for base in found.case.names[1:]
+        if len(found.case.seeds) >= MINIMUM_SEEDS
+    ]
     values = [(found.success[mine] - found.success[base]).tolist() for found, mine, base in keys]
     raw = [sign_flip_p(each) for each in values]
     adjusted, levels = holm(raw), shared_levels(len(raw))
-    return [
-        _compared(*key, *rest)
-        for key, *rest in zip(keys, values, adjusted, levels, strict=True)
-        if len(rest[0]) > 1
-    ]
+    return [_compared(*key, *rest) for key, *rest in zip(keys, values, adjusted, levels, strict=True)]
 
 
 def _compared(
@@ -152,7 +155,6 @@ def _compared(
     floor = 1 / found.episodes
     low, high = t_interval(values, 1 - level, floor)
     verdict = str(decide(low, high, p_value <= 0.05, MARGIN))
-    verdict = verdict if len(values) >= MINIMUM_SEEDS else "inconclusive"
     case, plain = found.case, t_interval(values, floor=floor)[1]
     difference = float(np.mean(values))
     return Compared(
@@ -197,6 +199,9 @@ def summary(judged: Sequence[Judged], told: dict[str, list[Compared]]) -> dict[s
     row["gain"] = _spread(by_seed(judged, (found.success[GUARDED] - found.success[name] for found in judged)))
     steady = (_steady(found) - found.success[GUARDED] for found in judged)
     row["cost_to_domains_best"] = _spread(by_seed(judged, steady))
+    for base in names[1:]:
+        over = (found.success[GUARDED] - found.success[base] for found in judged)
+        row[f"gain over {base}"] = _spread(by_seed(judged, over))
     for who, comparisons in told.items():
         mine = [each for each in comparisons if each.method == name]
         for base in names[1:]:

@@ -88,8 +88,11 @@ def study(cases: list[Case], rollouts: int) -> dict[str, Any]:
     judged = [judge(case, rollouts) for case in cases]
     told = {"unguarded": compare(judged, None), GUARDED: compare(judged, GUARDED)}
     methods = dict.fromkeys(case.method for case in cases)
+    halves = [each.difference - each.ci_low for each in told[GUARDED]]
     return {
         "rollouts": rollouts,
+        "comparisons": len(halves),
+        "seen_from": {"median": float(np.median(halves)), "all": max(halves)} if halves else None,
         "methods": [summary([each for each in judged if each.case.method == name], told) for name in methods],
         "worse": {who: [each for each in found if each.verdict == "negative"] for who, found in told.items()},
     }
@@ -158,6 +161,16 @@ def main(options: Options) -> None:
             for who, worse in part["worse"].items():
                 told = "; ".join(map(str, worse)) or "nowhere"
                 print(f"{part['rollouts']} rollouts, {who}, worse by the corrected verdict: {told}")
+            if seen := part["seen_from"]:
+                median, most = 100 * seen["median"], 100 * seen["all"]
+                print(
+                    f"of {part['comparisons']} comparisons half would show a loss of {median:.0f} points, "
+                    f"all of them one of {most:.0f}"
+                )
+            for row in part["methods"]:
+                for base in (ZERO_SHOT, TARGET_ONLY):
+                    if over := row.get(f"gain over {base}"):
+                        print(f"guarded {row['method']} over {base}, mean of the domains: {_points(over)}")
     else:
         print(f"{options.table}: no method there has its baselines' cells too, episode by episode")
     if options.json:

@@ -61,6 +61,8 @@ def test_the_guard_prevents_what_the_method_does(cases: list[guard_cases.Case]) 
     worse = {(each.domain, each.baseline) for each in unguarded if each.verdict == "negative"}
     assert worse == {("harmful@3", "zero-shot"), ("learnable@3", "target-only")}
     assert not [each for each in guarded if each.verdict == "negative"]
+    few = guard_cases.judge(next(case for case in cases if case.method == "mmd"), 30)
+    assert guard_cases.compare([*judged, few], "guarded") == guarded  # one seed can have no verdict
     row = guard_cases.summary(judged, {"unguarded": unguarded, "guarded": guarded})
     assert row["unguarded worse than zero-shot"]["corrected"] == 1
     assert row["guarded worse than target-only"]["corrected"] == 0
@@ -69,6 +71,7 @@ def test_the_guard_prevents_what_the_method_does(cases: list[guard_cases.Case]) 
     )
     assert 0 <= row["cost"]["mean"] < 0.03
     assert row["gain"]["ci_low"] > 0.3
+    assert row["gain over zero-shot"]["mean"] == pytest.approx((0.5 + 0.0 + 0.75 + 0.0) / 4, abs=0.05)
 
 
 def test_what_judges_is_not_what_chose() -> None:
