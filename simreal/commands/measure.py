@@ -69,8 +69,9 @@ class Check(Common):
     """Pretraining run whose source data a method needs."""
     target: str = "workshop"
     """A domain, `domain@severity`, or a domain file."""
-    method: tuple[str, ...] = ("cotrain",)
-    """Candidates; the first is the primary one."""
+    method: tuple[str, ...] = ("cotrain", "finetune")
+    """Candidates beside zero-shot and target-only; the first is the primary one. What does not learn from
+    demonstrations is compared with zero-shot alone."""
     preset: Preset = "default"
     """How much work, where the following do not say."""
     demos: int | None = None

@@ -39,6 +39,10 @@ def test_run(smoke_run: Path) -> None:
     assert set(spending["saved"]) == {"zero-shot", "cotrain"}
     page = (smoke_run / "report.html").read_text()
     assert "What it cost, and what that saved" in page
+    assert set(found["settings"]["methods"]) == {"cotrain"}
+    assert "cotrain its learning rate (" in page
+    trials = {name: spent["trials"] for name, spent in spending["spent"].items()}
+    assert trials == {name: 6 * (name != "zero-shot") for name in trials}
     assert "data:image/webp" in page
     assert "http://" not in page
     assert "https://" not in page

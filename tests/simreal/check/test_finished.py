@@ -10,7 +10,18 @@ from simreal.errors import SimrealError
 
 def test_an_interrupted_check_trains_only_what_is_missing(smoke_run: Path, tmp_path: Path, capsys) -> None:
     bundles = ["--policy", str(smoke_run / "policy"), "--teacher", str(smoke_run / "teacher")]
-    how = ["--source", str(smoke_run), "--preset", "smoke", "--target", "blur@1", "--out", str(tmp_path)]
+    how = [
+        "--method",
+        "cotrain",
+        "--source",
+        str(smoke_run),
+        "--preset",
+        "smoke",
+        "--target",
+        "blur@1",
+        "--out",
+        str(tmp_path),
+    ]
     arguments = ["check", *bundles, *how]
     assert main([*arguments, "--quiet"]) == 0
     path = tmp_path / "check.json"
