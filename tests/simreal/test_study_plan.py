@@ -6,7 +6,9 @@ import pytest
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
+from simreal.check.tuning import Found, Scaled
 from simreal.errors import SimrealError
+from simreal.study.cells import Cell
 from simreal.study.plan import Budget, StudyPlan
 from simreal.targets import parse_target
 
@@ -20,8 +22,8 @@ def read(folder: Path, text: str) -> StudyPlan:
     return StudyPlan.read(path)
 
 
-def tune(target: object, demos: int) -> Tuned:
-    return Tuned(1e-3, 10 * demos, 0.0)
+def tune(each: Cell) -> Found:
+    return Tuned(1e-3, 10 * each.demos, 0.0) if each.candidate == TARGET_ONLY else Scaled(3.0, 0.0)
 
 
 def test_targets_without_a_severity_get_those_of_the_plan(tmp_path: Path) -> None:
@@ -41,6 +43,8 @@ def test_each_candidate_takes_what_it_needs_of_a_budget(tmp_path: Path) -> None:
     assert used == {ZERO_SHOT: (0, 0), TARGET_ONLY: (7, 0), "finetune": (7, 0), "coral": (0, 60)}
     assert [each.seed for each in cells["coral"]] == [0, 1]
     assert cells[TARGET_ONLY][0].updates == 70
+    settings = {name: found[0].settings for name, found in cells.items()}
+    assert settings == {ZERO_SHOT: "", TARGET_ONLY: "", "finetune": '{"rate_scale": 3.0}', "coral": ""}
     assert TARGET_ONLY not in plan.cells(parse_target("blur@3", ENV), Budget(demos=0), tune)
 
 
