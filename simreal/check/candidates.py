@@ -217,8 +217,15 @@ def copy_of(name: str) -> tuple[str, int]:
 
 def pairs(methods: Sequence[str]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
     """Return the primary comparison, candidate and baseline, and the secondary ones."""
-    found: list[tuple[str, str]] = [(methods[0], ZERO_SHOT)]
-    for name in methods[1:]:
-        first, copy = copy_of(name)
-        found += [(name, first)] if copy else [(name, TARGET_ONLY), (name, ZERO_SHOT)]
-    return (methods[0], TARGET_ONLY), [*found, (ZERO_SHOT, TARGET_ONLY)]
+    first, *others = [(name, baseline) for name in methods for baseline in _baselines(name)]
+    return first, [*others, (ZERO_SHOT, TARGET_ONLY)]
+
+
+def _baselines(name: str) -> tuple[str, ...]:
+    """Return what a candidate is compared with: with target-only if it learns from what that has, no more."""
+    first, copy = copy_of(name)
+    if copy:
+        return (first,)
+    needs = needs_of(name)
+    labelled = "demonstrations" in needs and "rewarded steps" not in needs
+    return (TARGET_ONLY, ZERO_SHOT) if labelled else (ZERO_SHOT,)

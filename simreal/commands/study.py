@@ -75,7 +75,9 @@ def _line(compared: Compared) -> str:
     means = [f"{name} {sum(rates) / len(rates):.2f}" for name, rates in compared.success.items()]
     place = label_of(compared.domain, compared.severity)
     verdicts = [
-        f"{item.candidate} against {item.baseline}: {item.verdict}" for item in compared.comparisons[:1]
+        f"{item.candidate} against {item.baseline}: {item.verdict}"
+        for item in compared.comparisons
+        if item.primary
     ]
     return f"{compared.source} on {place}, {compared.budget.demos} demonstrations: " + "; ".join(
         [", ".join(means), *verdicts]

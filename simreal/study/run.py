@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.finished import Finished
 from simreal.check.target_only import LEARNING_RATES, Tuned
 from simreal.check.verdict import Comparison, compare_all
@@ -180,18 +179,18 @@ def _compared(
     plan: StudyPlan,
     table: Table,
 ) -> Compared:
-    """Compare the candidates that have all their seeds."""
+    """Compare the candidates that have all their seeds, corrected for all that were to be compared."""
     rates = {
         name: [row["success_rate"] for row in table.rows(source, found)] for name, found in group.items()
     }
     whole = {name: found for name, found in rates.items() if len(found) == plan.seeds}
-    pairs = [
-        (name, baseline)
-        for name in plan.methods
-        for baseline in (TARGET_ONLY, ZERO_SHOT)
-        if name != baseline and {name, baseline} <= whole.keys()
-    ]
-    comparisons = compare_all(whole, pairs[0], pairs[1:], plan.episodes) if pairs else []
+    primary, secondary = plan.comparisons
+    declared = [pair for pair in secondary if set(pair) <= group.keys()]
+    complete = [pair for pair in declared if set(pair) <= whole.keys()]
+    first = primary if set(primary) <= whole.keys() else None
+    comparisons = []
+    if first or complete:
+        comparisons = compare_all(whole, first, complete, plan.episodes, declared=len(declared))
     return Compared(source.name, target.name, target.severity, budget, whole, comparisons)
 
 

@@ -134,3 +134,17 @@ def test_more_seeds_are_asked_for_than_there_were() -> None:
     assert item.verdict == "inconclusive"
     (needed,) = map(int, re.findall(r"About (\d+) seeds", sentence(item, 6, spread(success, ("a", "b"), 10))))
     assert needed > 100  # of ten episodes a seed, two points are a fifth of a success
+
+
+def test_what_is_incomplete_still_counts() -> None:
+    rates = [0.6, 0.7, 0.65, 0.62, 0.68, 0.66, 0.64]
+    success = {"a": rates, "b": [0.3] * 7, "base": [0.5] * 7}
+    pairs = [("a", "base"), ("b", "base")]
+    found = compare_all(success, None, pairs, 50, declared=4)
+    whole = compare_all(success, pairs[0], [*pairs, *pairs], 50)[1:3]
+    assert [(item.ci_low, item.confidence) for item in found] == [(w.ci_low, w.confidence) for w in whole]
+    assert [item.p_value for item in found] == [4 / 64] * 2
+    assert not any(item.primary for item in found)
+    assert compare_all(success, pairs[0], pairs[1:], 50, declared=1) == compare_all(
+        success, pairs[0], pairs[1:], 50
+    )
