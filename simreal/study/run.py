@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT, needs_of
 from simreal.check.finished import Finished
 from simreal.check.target_only import LEARNING_RATES, Tuned
-from simreal.check.verdict import Comparison, compare_all
+from simreal.check.verdict import Comparison, compare_all, reach, sentence, spread
 from simreal.errors import SimrealError
 from simreal.pretrain.cost import source_cost
 from simreal.study.cells import Cell, Place, Source
@@ -39,6 +40,8 @@ class Compared:
     success: dict[str, list[float]]
     """Candidate -> success rate of each training seed."""
     comparisons: list[Comparison]
+    sentences: list[str]
+    """One for each comparison, and then what is to be said of all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class StudyResult:
     computed: int
     compared: list[Compared]
     recommended: dict[str, str]
-    """Transfer setting -> the method with the best mean success over all its cells."""
+    """Transfer setting -> the method with the best mean success, or a baseline that it does not beat."""
     refused: list[Unfinished]
     failed: list[Unfinished]
     threshold: float
@@ -191,25 +194,51 @@ def _compared(
     comparisons = []
     if first or complete:
         comparisons = compare_all(whole, first, complete, plan.episodes, declared=len(declared))
-    return Compared(source.name, target.name, target.severity, budget, whole, comparisons)
+    told = [
+        sentence(item, plan.seeds, spread(whole, (item.candidate, item.baseline), plan.episodes))
+        for item in comparisons
+    ]
+    beyond = reach(plan.seeds, len(declared)) if complete else None
+    told += [beyond] if beyond else []
+    return Compared(source.name, target.name, target.severity, budget, whole, comparisons, told)
 
 
 def _recommended(compared: Iterable[Compared]) -> dict[str, str]:
-    """Return for every transfer setting the best method, by the mean over what all of the setting have."""
-    found: dict[str, dict[str, dict[Any, float]]] = {}
+    """Return for every transfer setting the best method, by the mean over what all of the setting have.
+
+    Where a baseline does as well on the same places, it is that: zero-shot takes nothing, and target-only is
+    asked of what has its demonstrations.
+    """
+    rates: dict[str, dict[Any, float]] = {}
     for item in compared:
-        for name in METHODS.keys() & item.success.keys():
-            where = (item.source, item.domain, item.severity, item.budget)
-            of_setting = found.setdefault(method(name).setting, {})
-            of_setting.setdefault(name, {})[where] = float(np.mean(item.success[name]))
-    best = {}
-    for setting, of_setting in found.items():
-        shared = set.intersection(*(set(rates) for rates in of_setting.values()))
-        means = {
-            name: float(np.mean([rates[at] for at in shared])) for name, rates in of_setting.items() if shared
-        }
-        if means:
-            best[setting] = max(means, key=lambda name: means[name])
+        where = (item.source, item.domain, item.severity, item.budget)
+        for name, found in item.success.items():
+            rates.setdefault(name, {})[where] = float(np.mean(found))
+    settings: dict[str, list[str]] = {}
+    for name in rates:
+        if name in METHODS:
+            settings.setdefault(method(name).setting, []).append(name)
+    chosen = {setting: _best(names, rates) for setting, names in settings.items()}
+    return {setting: name for setting, name in chosen.items() if name is not None}
+
+
+def _best(methods: Sequence[str], rates: Mapping[str, Mapping[Any, float]]) -> str | None:
+    """Return the best method of a setting, or the baseline that it does not beat; None without a place."""
+    shared = set.intersection(*(set(rates[name]) for name in methods))
+    if not shared:
+        return None
+
+    def mean(name: str, places: Iterable[Any]) -> float:
+        return float(np.mean([rates[name][at] for at in places]))
+
+    best = max(methods, key=lambda name: mean(name, shared))
+    places = shared & rates.get(ZERO_SHOT, {}).keys()
+    if places and mean(ZERO_SHOT, places) >= mean(best, places):
+        best = ZERO_SHOT
+    places = shared & rates.get(TARGET_ONLY, {}).keys() & rates[best].keys()
+    labelled = any("demonstrations" in needs_of(name) for name in methods)
+    if labelled and places and mean(TARGET_ONLY, places) > mean(best, places):
+        best = TARGET_ONLY
     return best
 
 

@@ -9,7 +9,7 @@ from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
 from simreal.study import Place, Source, Table
 from simreal.study.plan import Budget, StudyPlan
-from simreal.study.run import Compared, _compared
+from simreal.study.run import Compared, _compared, _recommended
 from simreal.targets import parse_target
 
 SOURCE: Any = Source("p", None, None, Path(), None, (), "simreal/PandaReach-v0", "0", Place("", ""))
@@ -77,3 +77,35 @@ def test_baselines_may_be_named_too(
     found = compared(tmp_path, *methods)
     assert told(found) == pairs
     assert found.comparisons[0].primary
+
+
+def test_every_comparison_has_a_sentence_and_all_have_one_where_none_can_be_positive(tmp_path: Path) -> None:
+    found = compared(tmp_path / "six", "finetune", "cotrain")
+    assert len(found.sentences) == len(found.comparisons) + 1
+    assert found.sentences[0].startswith("finetune beat target-only by 60 points (95% interval")
+    assert "With 6 seeds and 4 secondary comparisons none of these can be positive" in found.sentences[-1]
+    enough = compared(tmp_path / "eight", "finetune", "cotrain", seeds=8)
+    assert len(enough.sentences) == len(enough.comparisons)
+    few = compared(tmp_path / "two", "finetune", seeds=2)
+    assert all("A verdict needs at least 6 seeds" in text for text in few.sentences)
+
+
+def at(severity: int, **success: float) -> Compared:
+    named = {name.replace("_", "-"): [rate] for name, rate in success.items()}
+    return Compared("p", "blur", severity, Budget(), named, [], [])
+
+
+def test_what_does_not_beat_zero_shot_is_not_recommended() -> None:
+    found = [at(3, zero_shot=0.9, target_only=0.2, color_match=0.3, coral=0.1, finetune=0.95)]
+    assert _recommended(found) == {"transductive": ZERO_SHOT, "inductive": "finetune"}
+    # Where finetune lacks its cells, zero-shot's count for nothing.
+    assert _recommended([*found, at(5, zero_shot=1.0)])["inductive"] == "finetune"
+    assert _recommended([at(3, zero_shot=0.5, color_match=0.5)]) == {"transductive": ZERO_SHOT}
+
+
+def test_target_only_is_recommended_where_its_labels_are_and_it_is_better() -> None:
+    found = [at(3, zero_shot=0.1, target_only=0.8, color_match=0.3, finetune=0.7, ppo=0.2)]
+    assert _recommended(found) == {"transductive": "color-match", "inductive": TARGET_ONLY}
+    assert _recommended([at(3, zero_shot=0.1, target_only=0.8, ppo=0.2)]) == {"inductive": "ppo"}
+    assert _recommended([at(3, zero_shot=0.9, target_only=0.8, finetune=0.7)]) == {"inductive": ZERO_SHOT}
+    assert _recommended([at(3, finetune=0.7), at(5, coral=0.2), at(1, kmm=0.1)]) == {"inductive": "finetune"}
