@@ -103,7 +103,7 @@ def _row_label(name: str) -> str:
     needs = needs_of(name)
     if "rewarded steps" in needs:
         return f"{name} (rewards)"
-    return name if "demonstrations" in needs else f"{name} (no labels)"
+    return name if name == ZERO_SHOT or "demonstrations" in needs else f"{name} (no labels)"
 
 
 def _curves(compared: list[Compared]) -> Iterator[dict[str, Any]]:

@@ -70,7 +70,7 @@ def test_rows_of_another_budget_than_target_onlys_are_marked(monkeypatch: pytest
     (part,) = study_page._parts([to_plain(place(3, Budget(), *RATES))])
     assert part["title"].endswith("with 10 demonstrations, 500 unlabelled frames, 2,000 rewarded steps")
     assert labels[0] == ["target-only", "finetune", "color-match", "ppo"]
-    assert labels[1] == ["zero-shot (no labels)", "finetune", "color-match (no labels)", "ppo (rewards)"]
+    assert labels[1] == ["zero-shot", "finetune", "color-match (no labels)", "ppo (rewards)"]
 
 
 def test_the_table_tells_budgets_and_what_stands_beside_the_mean(tmp_path: Path) -> None:
