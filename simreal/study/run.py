@@ -21,11 +21,13 @@ from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.store import Store
 from simreal.study.table import Table, write_table
+from simreal.study.unchanged import check_data
 from simreal.targets import Target
 from simreal.transfer import METHODS, method
 from simreal.workers import SHARED, Executor
 
 CELLS, EPISODES = "cells.parquet", "episodes.parquet"
+SOURCE_DATA = "source_data.json"
 _NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
 
 
@@ -89,16 +91,17 @@ def run(
 
     Args:
         plan: What to compute.
-        folder: Gets `cells.parquet`, and at the end `episodes.parquet`.
+        folder: Gets `cells.parquet`, a digest of the sources' data, and at the end `episodes.parquet`.
         executor: Where cells are computed.
         store: Where workers without this disk find the sources; it gets a copy of the table too.
 
     Raises:
-        SimrealError: for a source or a target that does not exist, before anything is computed; or if no
-            cell can be computed any more.
+        SimrealError: for a source or a target that does not exist, or a source whose data changed, before
+            anything is computed; or if no cell can be computed any more.
     """
     sources = [Source.of_run(path) for path in plan.sources]
     worlds = [plan.worlds(source.env_id) for source in sources]
+    check_data(folder / SOURCE_DATA, sources)
     if store is not None:
         copies = {name: store.put_source(Path(name)) for source in sources for name in source.place}
         sources = [
