@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 import cv2
@@ -24,7 +25,8 @@ class Executor(Protocol):
         """Compute a job, one torch thread, in a worker.
 
         Raises:
-            BrokenExecutor: if no job can be computed any more; the future has it too.
+            BrokenExecutor: if no job can be computed any more; the future has it too. A future's
+                `BrokenProcessPool` says less: a worker died, of this job or of one beside it.
         """
 
     def shut_down(self) -> None:
@@ -49,7 +51,11 @@ class Pool:
             future: Future[Any] = Future()
             future.set_result(function(*arguments))
             return future
-        return self._warm().submit(function, *arguments)
+        try:
+            return self._warm().submit(function, *arguments)
+        except BrokenProcessPool:  # a worker died of an earlier job
+            self.shut_down()
+            return self._warm().submit(function, *arguments)
 
     def shut_down(self, cancel: bool = True) -> None:
         """Stop the workers; the next `submit` starts new ones."""

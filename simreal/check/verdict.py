@@ -47,11 +47,12 @@ class Comparison:
 
 def compare_all(
     success: Mapping[str, Sequence[float]],
-    primary: tuple[str, str],
+    primary: tuple[str, str] | None,
     secondary: Sequence[tuple[str, str]],
     episodes: int,
     margin: float = MARGIN,
     look: Look | None = None,
+    declared: int | None = None,
 ) -> list[Comparison]:
     """Compare candidates with baselines: one primary comparison, and others corrected after Holm.
 
@@ -60,26 +61,30 @@ def compare_all(
 
     Args:
         success: Candidate -> success rate of each training seed; all of the same length.
-        primary: (candidate, baseline), declared before anything was run.
+        primary: (candidate, baseline), declared before anything was run; None where it is incomplete, which
+            promotes no other.
         secondary: Further (candidate, baseline) pairs.
         episodes: Episodes behind each success rate.
         margin: How much worse is still `safe`.
         look: Of a sequential check: p-values and intervals hold however often it is looked at.
+        declared: How many secondary comparisons there were to be, where some are incomplete.
 
     Raises:
         SimrealError: for unequal numbers of seeds, or a success rate outside 0..1.
     """
+    pairs = [*([primary] if primary else []), *secondary]
+    first = len(pairs) - len(secondary)  # of the secondary ones
     for name, rates in success.items():
-        _check(name, rates, len(success[primary[0]]))
-    pairs = [primary, *secondary]
+        _check(name, rates, len(success[pairs[0][0]]))
     differences = [_paired(success, *pair) for pair in pairs]
     raw = [sign_flip_p(values) for values in differences]
     raw = [look.repeated_p(p) for p in raw] if look else raw
-    adjusted = [raw[0], *holm(raw[1:])]
-    levels = [0.05, *shared_levels(len(secondary))]
+    missing = max(0, (declared or 0) - len(secondary))
+    adjusted = [*raw[:first], *holm([*raw[first:], *missing * [1.0]])]
+    levels = [*first * [0.05], *shared_levels(len(secondary) + missing)[: len(secondary)]]
     nominal = [look.nominal(level) for level in levels] if look else levels
     found = [
-        _comparison(pair, index == 0, values, adjusted[index], nominal[index], episodes, margin)
+        _comparison(pair, index < first, values, adjusted[index], nominal[index], episodes, margin)
         for index, (pair, values) in enumerate(zip(pairs, differences, strict=True))
     ]
     return [

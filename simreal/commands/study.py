@@ -13,7 +13,7 @@ from simreal.commands.common import Common
 from simreal.errors import SimrealError
 from simreal.progress import say
 from simreal.study.plan import StudyPlan
-from simreal.study.run import CELLS, Compared, StudyResult, run
+from simreal.study.run import CELLS, SOURCE_DATA, Compared, StudyResult, run
 from simreal.study.store import Store
 from simreal.targets import label_of
 from simreal.workers import SHARED, Executor
@@ -42,7 +42,7 @@ class Study(Common):
         """Compute, and print what the table says."""
         plan = StudyPlan.read(self.plan)
         if self.overwrite:
-            for pattern in ("*.parquet", "*.journal", "settings_*.json"):
+            for pattern in ("*.parquet", "*.journal", "settings_*.json", SOURCE_DATA):
                 for path in self.folder().glob(pattern):
                     path.unlink()
         with self._executor() as (executor, store):
@@ -75,7 +75,9 @@ def _line(compared: Compared) -> str:
     means = [f"{name} {sum(rates) / len(rates):.2f}" for name, rates in compared.success.items()]
     place = label_of(compared.domain, compared.severity)
     verdicts = [
-        f"{item.candidate} against {item.baseline}: {item.verdict}" for item in compared.comparisons[:1]
+        f"{item.candidate} against {item.baseline}: {item.verdict}"
+        for item in compared.comparisons
+        if item.primary
     ]
     return f"{compared.source} on {place}, {compared.budget.demos} demonstrations: " + "; ".join(
         [", ".join(means), *verdicts]

@@ -4,8 +4,10 @@ import copy
 import dataclasses
 import functools
 import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from simreal.transfer.base import Once
 from simreal.workers import SHARED, Executor
 
 _MOST_KEPT = 8  # policies; a worker meets a candidate's seeds in turn, each for all targets
+_DEATHS = 2  # of the worker of a cell that is computed alone: then it is the cell, and not chance
 _kept: dict[Hashable, Policy] = {}  # of this process
 _NO_TUNING = target_only.Tuned(0.0, 0, 0.0)  # of every other candidate
 Work = Callable[[Place, str, Cell], dict[str, Any]]
@@ -78,7 +81,8 @@ def compute(
 ) -> Computed:
     """Compute the cells that the table lacks.
 
-    A cell that is refused or fails keeps no other from being computed.
+    A cell that is refused or fails keeps no other from being computed, nor does one that its worker dies of:
+    with it goes the pool, and what was computed there is begun again one at a time, to know which it was.
 
     Args:
         name: Of the progress bar.
@@ -95,28 +99,39 @@ def compute(
     keyed = {each.key(source): each for each in cells}
     missing = [each for key, each in keyed.items() if key not in table]
     end_s = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running = iter(missing), dict[Future[Any], Cell]()
+    waiting, suspects = iter(missing), deque[tuple[Cell, int]]()
+    running: dict[Future[Any], tuple[Cell, int | None]] = {}  # of a suspect, how often its worker died
     computed = Computed(0, [])
 
+    def following() -> tuple[Cell, int | None] | None:
+        """Return what is to be begun now, if anything: a suspect has the workers to itself."""
+        if suspects or any(deaths is not None for _, deaths in running.values()):
+            return suspects.popleft() if suspects and not running else None
+        # One more for every worker in its queue.
+        room = len(running) < 2 * executor.worker_count()
+        each = next(waiting, None) if room else None
+        return None if each is None else (each, None)
+
     def fill() -> None:
-        """Keep every worker busy with one more in its queue."""
-        while len(running) < 2 * executor.worker_count() and (end_s is None or time.monotonic() < end_s):
-            following = next(waiting, None)
-            if following is None:
-                return
-            running[executor.submit(work, source.place, source.sha256, following)] = following
+        while (end_s is None or time.monotonic() < end_s) and (found := following()) is not None:
+            running[executor.submit(work, source.place, source.sha256, found[0])] = found
 
     try:
         with watched(name, keyed, table) as told:
             fill()
             while running:
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    each = running.pop(done)
+                    each, before = running.pop(done)
+                    if isinstance(done.exception(), BrokenProcessPool):
+                        deaths = 0 if before is None else before + 1
+                        if deaths < _DEATHS:
+                            suspects.append((each, deaths))
+                            continue
                     told(each, _keep(source, each, done, table, computed))
                 fill()
     finally:
         table.merge()
-    return dataclasses.replace(computed, left=len(list(waiting)))
+    return dataclasses.replace(computed, left=len(suspects) + len(list(waiting)))
 
 
 def _keep(source: Source, each: Cell, done: Future[Any], table: Table, computed: Computed) -> float | None:
@@ -126,6 +141,10 @@ def _keep(source: Source, each: Cell, done: Future[Any], table: Table, computed:
         row = each.row(source) | done.result()
         table.add(row)
         return float(row["success_rate"])
+    if isinstance(error, BrokenProcessPool):
+        error = RuntimeError(
+            f"its worker died {_DEATHS} times with nothing else computed: it is short of memory, or crashes"
+        )
     if isinstance(error, BrokenExecutor):
         raise error  # no further cell can be computed
     say(f"{each.candidate} on {each.target.label}, seed {each.seed}: {error!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simreal.check.candidates import MOST_SEEDS, TARGET_ONLY, ZERO_SHOT, learns_from_demonstrations
+from simreal.check.candidates import MOST_SEEDS, TARGET_ONLY, ZERO_SHOT, learns_from_demonstrations, pairs
 from simreal.check.target_only import Tuned
 from simreal.check.transfer_metrics import THRESHOLD
 from simreal.check.tuning import Found, settings_text
@@ -48,7 +48,8 @@ class StudyPlan:
     targets: tuple[str, ...]
     """As everywhere; `suite` stands for every named domain."""
     methods: tuple[str, ...]
-    """The first is the primary candidate."""
+    """The first is the primary candidate: compared with target-only if it learns from the demonstrations that
+    target-only has, or else with zero-shot."""
     severities: tuple[int, ...] = (3,)
     """Of the targets that name none."""
     budgets: tuple[Budget, ...] = (Budget(),)
@@ -104,6 +105,22 @@ class StudyPlan:
     def candidates(self) -> tuple[str, ...]:
         """Return every candidate once, the baselines first."""
         return tuple(dict.fromkeys((ZERO_SHOT, TARGET_ONLY, *self.methods)))
+
+    @property
+    def comparisons(self) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+        """Return the primary comparison, candidate and baseline, and the secondary ones.
+
+        A baseline that the plan names first is compared with the other one.
+        """
+        first = self.methods[0]
+        methods = [name for name in dict.fromkeys(self.methods) if name not in (ZERO_SHOT, TARGET_ONLY)]
+        found = [(ZERO_SHOT, TARGET_ONLY)]
+        if methods:
+            primary, others = pairs(methods)
+            found = [primary, *others]
+        if first in methods:
+            return found[0], found[1:]
+        return (first, TARGET_ONLY if first == ZERO_SHOT else ZERO_SHOT), found[:-1]
 
     def worlds(self, env_id: str) -> tuple[Target, ...]:
         """Return every target at every severity.

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT, needs_of
 from simreal.check.finished import Finished
 from simreal.check.target_only import LEARNING_RATES, Tuned
 from simreal.check.tuning import RATE_SCALES, Found, Scaled, choose, read
-from simreal.check.verdict import Comparison, compare_all
+from simreal.check.verdict import Comparison, compare_all, reach, sentence, spread
 from simreal.errors import SimrealError
 from simreal.pretrain.cost import source_cost
 from simreal.progress import progress
@@ -23,11 +23,13 @@ from simreal.study.learning import Learning, learning_curves
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.store import Store
 from simreal.study.table import Table, write_table
+from simreal.study.unchanged import check_data
 from simreal.targets import Target
 from simreal.transfer import METHODS, method
 from simreal.workers import SHARED, Executor
 
 CELLS, EPISODES = "cells.parquet", "episodes.parquet"
+SOURCE_DATA = "source_data.json"
 _NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
 
 
@@ -42,6 +44,8 @@ class Compared:
     success: dict[str, list[float]]
     """Candidate -> success rate of each training seed."""
     comparisons: list[Comparison]
+    sentences: list[str]
+    """One for each comparison, and then what is to be said of all."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class StudyResult:
     computed: int
     compared: list[Compared]
     recommended: dict[str, str]
-    """Transfer setting -> the method with the best mean success over all its cells."""
+    """Transfer setting -> the method with the best mean success, or a baseline that it does not beat."""
     refused: list[Unfinished]
     failed: list[Unfinished]
     threshold: float
@@ -89,16 +93,17 @@ def run(
 
     Args:
         plan: What to compute.
-        folder: Gets `cells.parquet`, and at the end `episodes.parquet`.
+        folder: Gets `cells.parquet`, a digest of the sources' data, and at the end `episodes.parquet`.
         executor: Where cells are computed.
         store: Where workers without this disk find the sources; it gets a copy of the table too.
 
     Raises:
-        SimrealError: for a source or a target that does not exist, before anything is computed; or if no
-            cell can be computed any more.
+        SimrealError: for a source or a target that does not exist, or a source whose data changed, before
+            anything is computed; or if no cell can be computed any more.
     """
     sources = [Source.of_run(path) for path in plan.sources]
     worlds = [plan.worlds(source.env_id) for source in sources]
+    check_data(folder / SOURCE_DATA, sources)
     if store is not None:
         copies = {name: store.put_source(Path(name)) for source in sources for name in source.place}
         sources = [
@@ -200,37 +205,63 @@ def _compared(
     plan: StudyPlan,
     table: Table,
 ) -> Compared:
-    """Compare the candidates that have all their seeds."""
+    """Compare the candidates that have all their seeds, corrected for all that were to be compared."""
     rates = {
         name: [row["success_rate"] for row in table.rows(source, found)] for name, found in group.items()
     }
     whole = {name: found for name, found in rates.items() if len(found) == plan.seeds}
-    pairs = [
-        (name, baseline)
-        for name in plan.methods
-        for baseline in (TARGET_ONLY, ZERO_SHOT)
-        if name != baseline and {name, baseline} <= whole.keys()
+    primary, secondary = plan.comparisons
+    declared = [pair for pair in secondary if set(pair) <= group.keys()]
+    complete = [pair for pair in declared if set(pair) <= whole.keys()]
+    first = primary if set(primary) <= whole.keys() else None
+    comparisons = []
+    if first or complete:
+        comparisons = compare_all(whole, first, complete, plan.episodes, declared=len(declared))
+    told = [
+        sentence(item, plan.seeds, spread(whole, (item.candidate, item.baseline), plan.episodes))
+        for item in comparisons
     ]
-    comparisons = compare_all(whole, pairs[0], pairs[1:], plan.episodes) if pairs else []
-    return Compared(source.name, target.name, target.severity, budget, whole, comparisons)
+    beyond = reach(plan.seeds, len(declared)) if complete else None
+    told += [beyond] if beyond else []
+    return Compared(source.name, target.name, target.severity, budget, whole, comparisons, told)
 
 
 def _recommended(compared: Iterable[Compared]) -> dict[str, str]:
-    """Return for every transfer setting the best method, by the mean over what all of the setting have."""
-    found: dict[str, dict[str, dict[Any, float]]] = {}
+    """Return for every transfer setting the best method, by the mean over what all of the setting have.
+
+    Where a baseline does as well on the same places, it is that: zero-shot takes nothing, and target-only is
+    asked of what has its demonstrations.
+    """
+    rates: dict[str, dict[Any, float]] = {}
     for item in compared:
-        for name in METHODS.keys() & item.success.keys():
-            where = (item.source, item.domain, item.severity, item.budget)
-            of_setting = found.setdefault(method(name).setting, {})
-            of_setting.setdefault(name, {})[where] = float(np.mean(item.success[name]))
-    best = {}
-    for setting, of_setting in found.items():
-        shared = set.intersection(*(set(rates) for rates in of_setting.values()))
-        means = {
-            name: float(np.mean([rates[at] for at in shared])) for name, rates in of_setting.items() if shared
-        }
-        if means:
-            best[setting] = max(means, key=lambda name: means[name])
+        where = (item.source, item.domain, item.severity, item.budget)
+        for name, found in item.success.items():
+            rates.setdefault(name, {})[where] = float(np.mean(found))
+    settings: dict[str, list[str]] = {}
+    for name in rates:
+        if name in METHODS:
+            settings.setdefault(method(name).setting, []).append(name)
+    chosen = {setting: _best(names, rates) for setting, names in settings.items()}
+    return {setting: name for setting, name in chosen.items() if name is not None}
+
+
+def _best(methods: Sequence[str], rates: Mapping[str, Mapping[Any, float]]) -> str | None:
+    """Return the best method of a setting, or the baseline that it does not beat; None without a place."""
+    shared = set.intersection(*(set(rates[name]) for name in methods))
+    if not shared:
+        return None
+
+    def mean(name: str, places: Iterable[Any]) -> float:
+        return float(np.mean([rates[name][at] for at in places]))
+
+    best = max(methods, key=lambda name: mean(name, shared))
+    places = shared & rates.get(ZERO_SHOT, {}).keys()
+    if places and mean(ZERO_SHOT, places) >= mean(best, places):
+        best = ZERO_SHOT
+    places = shared & rates.get(TARGET_ONLY, {}).keys() & rates[best].keys()
+    labelled = any("demonstrations" in needs_of(name) for name in methods)
+    if labelled and places and mean(TARGET_ONLY, places) > mean(best, places):
+        best = TARGET_ONLY
     return best
 
 

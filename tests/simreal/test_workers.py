@@ -1,5 +1,8 @@
 """How many threads a process computes with."""
 
+import os
+from concurrent.futures.process import BrokenProcessPool
+
 import pytest
 import torch
 
@@ -24,3 +27,11 @@ def test_more_threads_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_has_one_thread_whatever_is_asked() -> None:
     assert workers.submit(threads_inside, 2).result() == (1, 1)
+
+
+def test_after_a_worker_died_there_are_new_ones() -> None:
+    pool = workers.Pool(1)
+    with pytest.raises(BrokenProcessPool):
+        pool.submit(os._exit, 1).result()
+    assert pool.submit(threads_inside, 2).result() == (1, 1)
+    pool.shut_down()

@@ -167,3 +167,17 @@ def test_every_inconclusive_verdict_says_how_many_seeds_it_lacks(
     assert re.search(said, sentence(item, 8, deviation))
     sure = dataclasses.replace(item, verdict="safe")
     assert "seeds would" not in sentence(sure, 8, deviation)
+
+
+def test_what_is_incomplete_still_counts() -> None:
+    rates = [0.6, 0.7, 0.65, 0.62, 0.68, 0.66, 0.64]
+    success = {"a": rates, "b": [0.3] * 7, "base": [0.5] * 7}
+    pairs = [("a", "base"), ("b", "base")]
+    found = compare_all(success, None, pairs, 50, declared=4)
+    whole = compare_all(success, pairs[0], [*pairs, *pairs], 50)[1:3]
+    assert [(item.ci_low, item.confidence) for item in found] == [(w.ci_low, w.confidence) for w in whole]
+    assert [item.p_value for item in found] == [4 / 64] * 2
+    assert not any(item.primary for item in found)
+    assert compare_all(success, pairs[0], pairs[1:], 50, declared=1) == compare_all(
+        success, pairs[0], pairs[1:], 50
+    )
