@@ -116,8 +116,14 @@ class Adapt(Common):
         self._check_options(needs)
         if self.settings is not None:
             method(self.method).with_settings(_settings(self.settings))  # wrong ones are told at once
-        if "source data" in needs and self.source is None:
-            raise SimrealError(f"method {self.method!r} needs source data: give --source RUN")
+        method(self.method).refuse_without(
+            {
+                "demonstrations": self.demos,
+                "source data": self.source,
+                "unlabelled frames": self.frames,
+                "rewarded steps": self.steps,
+            }
+        )
         if self.guard is not None:
             self._check_guard(self.guard)
         bundle, path = load_bundle(self.policy, "--policy"), self.folder() / "policy"

@@ -189,17 +189,29 @@ class Method:
         Raises:
             SimrealError: naming what the method needs and was not given.
         """
-        given: dict[Need, object] = {
-            "demonstrations": problem.demonstrations,
-            "source data": problem.source,
-            "unlabelled frames": problem.frames,
-            "rewarded steps": problem.rewarded,
-        }
+        self.refuse_without(
+            {
+                "demonstrations": problem.demonstrations,
+                "source data": problem.source,
+                "unlabelled frames": problem.frames,
+                "rewarded steps": problem.rewarded,
+            }
+        )
+        return self.run(problem, report)
+
+    def refuse_without(self, given: Mapping[Need, object]) -> None:
+        """Refuse to go on without what the method needs.
+
+        Args:
+            given: Need -> what there is of it; None for nothing.
+
+        Raises:
+            SimrealError: naming what is missing, and the options that give it.
+        """
         missing = [need for need in self.needs if given.get(need) is None]
         if missing:
             hints = ", ".join(_FLAGS[need] for need in missing)
             raise SimrealError(f"method {self.id!r} needs {' and '.join(missing)}: give {hints}")
-        return self.run(problem, report)
 
 
 def fit(learner: Learner, problem: Problem, report: Report) -> Policy:

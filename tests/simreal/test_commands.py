@@ -13,6 +13,7 @@ from policies import PolicyBundle
 from simreal.cli import main
 from simreal.data.lerobot_reader import LeRobotDataset
 from simreal.targets import parse_target
+from simreal.transfer import METHODS
 
 SCHEMA = json.loads(files("simreal").joinpath("schemas/result.json").read_text())
 
@@ -196,11 +197,30 @@ def test_methods_as_json(capsys) -> None:
 
 def test_a_method_says_what_it_lacks(smoke_run: Path) -> None:
     from simreal.errors import SimrealError
-    from simreal.transfer import METHODS, Problem
+    from simreal.transfer import Problem
 
     policy = PolicyBundle.load(smoke_run / "policy").policy
     with pytest.raises(SimrealError, match="needs demonstrations and source data"):
         METHODS["cotrain"].adapt(Problem(policy, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "need"),
+    [(each.id, need) for each in METHODS.values() for need in each.needs if need != "demonstrations"],
+)
+def test_a_method_without_a_need_is_refused_before_anything_is_read(
+    name: str, need: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        "source data": ["--source", "run"],
+        "unlabelled frames": ["--frames", "5"],
+        "rewarded steps": ["--steps", "5"],
+    }
+    given = [text for each in METHODS[name].needs if each != need for text in options.get(each, [])]
+    assert main(["adapt", "--method", name, *given, "--policy", "none", "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"method {name!r} needs {need}: give {options[need][0]}" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_pretraining_resumes(taught: Path) -> None:

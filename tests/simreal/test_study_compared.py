@@ -7,7 +7,8 @@ import pytest
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
-from simreal.study import Place, Source, Table
+from simreal.check.tuning import Found, Scaled
+from simreal.study import Cell, Place, Source, Table
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.run import Compared, _compared, _recommended
 from simreal.targets import parse_target
@@ -22,7 +23,11 @@ def compared(
 ) -> Compared:
     """Compare by a table that lacks the last seed of `lost`."""
     plan = StudyPlan((Path("p"),), ("blur",), methods, seeds=seeds)
-    group = plan.cells(TARGET, budget, lambda target, demos: Tuned(1e-3, 100, 0.0))
+
+    def settled(each: Cell) -> Found:
+        return Tuned(1e-3, 100, 0.0) if each.candidate == "target-only" else Scaled(1.0, 0.0)
+
+    group = plan.cells(TARGET, budget, settled)
     table = Table(folder / "cells.parquet")
     for name, cells in group.items():
         for each in cells[:-1] if name in lost else cells:
