@@ -23,8 +23,9 @@ class CheckRequest:
     source_data: Path | None
     source_domain: Domain
     methods: tuple[str, ...]
-    """The first is the primary candidate, compared with target-only; `cotrain#2` is a second copy of
-    `cotrain`, trained independently on the same demonstrations and compared with the first."""
+    """The first is the primary candidate, compared with target-only, or with zero-shot if it does not learn
+    from demonstrations; `cotrain#2` is a second copy of `cotrain`, trained independently on the same ones and
+    compared with the first."""
     demos: int
     seeds: int
     episodes: int

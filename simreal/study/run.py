@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,24 @@ def _search(
     with progress(f"tune from {source.name}", len(jobs), "candidates") as advance:
         for key, trials in jobs.items():
             try:
-                found[key] = choose([trial.result() for trial in trials])
+                found[key] = _settled(plan, source, wanted[key], trials, executor)
                 finished.keep(key, found[key])
-            except SimrealError:
-                # Its cells are refused for the same reason, each by itself.
+            except (SimrealError, BrokenProcessPool):
+                # Its cells are refused or fail for the same reason, each by itself.
                 found[key] = _untuned(plan, wanted[key])
             advance(1)
     return found
+
+
+def _settled(
+    plan: StudyPlan, source: Source, each: Cell, trials: Sequence["Future[Found]"], executor: Executor
+) -> Found:
+    try:
+        return choose([trial.result() for trial in trials])
+    except BrokenProcessPool:
+        # A worker died, and all that was begun with it: once more, with nothing else computed.
+        again = search(source, each, plan.tuning_updates, executor)
+        return choose([trial.result() for trial in again])
 
 
 def _untuned(plan: StudyPlan, each: Cell) -> Found:

@@ -8,8 +8,15 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from simreal.check.candidates import ZERO_SHOT
-from simreal.study import Cell, Computed, Place, Source, Table, cell, compute
+import pytest
+
+from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
+from simreal.check.finished import Finished
+from simreal.check.target_only import Tuned
+from simreal.check.tuning import Scaled
+from simreal.study import Cell, Computed, Place, Source, Table, cell, compute, computing
+from simreal.study.plan import StudyPlan
+from simreal.study.run import _search
 from simreal.targets import parse_target
 
 SOURCE: Any = Source("p", None, None, Path(), None, (), "simreal/PandaReach-v0", "0", Place("", ""))
@@ -46,6 +53,34 @@ class Mortal:
 
     def shut_down(self) -> None:
         self._thread.shutdown()
+
+
+def test_a_worker_that_dies_in_a_search_leaves_its_candidate_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    def attempt(place: Place, sha256: str, each: Cell, most: int, rate: float) -> Scaled | Tuned:
+        tried.append(each.candidate)
+        time.sleep(0.01)
+        if each.candidate == "cotrain":
+            raise DiedError
+        return Tuned(rate, 10, rate) if each.candidate == TARGET_ONLY else Scaled(rate, rate)
+
+    monkeypatch.setattr(computing, "_attempt", attempt)
+    plan = StudyPlan((Path("p"),), ("blur",), ("cotrain", "finetune"))
+    target, executor = parse_target("blur@3", SOURCE.env_id), Mortal()
+    found = _search(plan, SOURCE, [target], Finished(None, {}, resume=False), executor)
+    named = {
+        name: found[plan.searched(target, name, plan.budgets[0]).key(SOURCE)] for name in plan.candidates[1:]
+    }
+    assert named == {
+        TARGET_ONLY: Tuned(3e-4, 10, 3e-4),
+        "cotrain": Scaled(1.0, 0.0),
+        "finetune": Scaled(0.3, 0.3),
+    }
+    assert tried.count("cotrain") <= 2
+    executor.shut_down()
 
 
 def wanted(count: int) -> list[Cell]:
