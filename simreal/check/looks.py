@@ -21,7 +21,7 @@ class Looks:
             methods: Who is compared, the primary one first.
         """
         self._finished = finished
-        self._plan: dict[str, Any] = {"methods": list(methods), "looks": list(plan.looks)}
+        self._plan: dict[str, Any] = {"primary": methods[0], "looks": list(plan.looks)}
         self._looked: list[int] = []
         kept = finished.get(_NAME) or []
         self._earlier = [each for each in kept if any(each[key] != self._plan[key] for key in self._plan)]
@@ -35,7 +35,7 @@ class Looks:
         """Return what is to be said of a verdict that is not the first; None of one that is."""
         if not self._earlier:
             return None
-        looked = sorted({(each["methods"][0], seeds) for each in self._earlier for seeds in each["looked"]})
+        looked = sorted({(each["primary"], seeds) for each in self._earlier for seeds in each["looked"]})
         told = ", ".join(f"{name} with {seeds} seeds" for name, seeds in looked)
         return (
             f"These trainings gave verdicts before ({told}): this is another look at them, and the error "

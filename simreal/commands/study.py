@@ -13,7 +13,7 @@ from simreal.commands.common import Common
 from simreal.errors import SimrealError
 from simreal.progress import say
 from simreal.study.plan import StudyPlan
-from simreal.study.run import CELLS, SOURCE_DATA, Compared, StudyResult, run
+from simreal.study.run import CELLS, LOOKS, SOURCE_DATA, Compared, StudyResult, run
 from simreal.study.store import Store
 from simreal.targets import label_of
 from simreal.workers import SHARED, Executor
@@ -42,13 +42,15 @@ class Study(Common):
         """Compute, and print what the table says."""
         plan = StudyPlan.read(self.plan)
         if self.overwrite:
-            for pattern in ("*.parquet", "*.journal", "settings_*.json", SOURCE_DATA):
+            for pattern in ("*.parquet", "*.journal", "settings_*.json", SOURCE_DATA, LOOKS.format("*")):
                 for path in self.folder().glob(pattern):
                     path.unlink()
         with self._executor() as (executor, store):
             result = run(plan, self.folder(), executor, store)
         for compared in result.compared:
             say(_line(compared))
+        if result.caution:
+            say(result.caution)
         _list_unfinished(result)
         return {"study": result}
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT, needs_of
 from simreal.check.finished import Finished
+from simreal.check.looks import Looks
+from simreal.check.sequential import Plan
 from simreal.check.target_only import LEARNING_RATES, Tuned
 from simreal.check.tuning import RATE_SCALES, Found, Scaled, choose, read
 from simreal.check.verdict import Comparison, compare_all, reach, sentence, spread
@@ -29,7 +31,7 @@ from simreal.targets import Target
 from simreal.transfer import METHODS, method
 from simreal.workers import SHARED, Executor
 
-CELLS, EPISODES = "cells.parquet", "episodes.parquet"
+CELLS, EPISODES, LOOKS = "cells.parquet", "episodes.parquet", "looks_{}.json"
 SOURCE_DATA = "source_data.json"
 _NAMING = ("source", "domain", "severity", "candidate", "demos", "frames", "steps", "run_seed", "seed")
 
@@ -75,6 +77,8 @@ class StudyResult:
     """Of success, for the times to threshold in `learning`."""
     learning: list[Learning]
     """Where there are several budgets: curves over them, and what transfer gained along these."""
+    caution: str | None = None
+    """What is to be said of all verdicts: that these cells gave some before, on fewer seeds."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,10 @@ def run(
     named = list(zip(sources, parts, strict=True))
     costs = {source.name: source_cost(path) for source, path in zip(sources, plan.sources, strict=True)}
     compared = [item for part in parts for item in part.compared]
+    kept = Finished(folder / LOOKS.format(plan.seed), None, resume=True)
+    looks = Looks(kept, Plan((plan.seeds,)), plan.methods)
+    if any(item.comparisons for item in compared):
+        looks.add(plan.seeds)
     return StudyResult(
         len(keys),
         len(rows),
@@ -133,6 +141,7 @@ def run(
         [item for source, part in named for item in _unfinished(source, part.computed.failed)],
         plan.threshold,
         learning_curves(rows, plan.seeds, plan.threshold, costs),
+        looks.sentence(),
     )
 
 

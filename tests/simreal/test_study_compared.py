@@ -1,5 +1,6 @@
 """What a study concludes from a table: which comparisons, corrected for how many."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.target_only import Tuned
 from simreal.check.tuning import Found, Scaled
-from simreal.study import Cell, Place, Source, Table
+from simreal.study import Cell, Computed, Place, Source, Table
+from simreal.study import run as study_run
 from simreal.study.plan import Budget, StudyPlan
 from simreal.study.run import Compared, _compared, _recommended
 from simreal.targets import parse_target
@@ -16,6 +18,24 @@ from simreal.targets import parse_target
 SOURCE: Any = Source("p", None, None, Path(), None, (), "simreal/PandaReach-v0", "0", Place("", ""))
 TARGET = parse_target("blur@3", SOURCE.env_id)
 RATES = {ZERO_SHOT: 0.5, TARGET_ONLY: 0.3, "finetune": 0.9, "cotrain": 0.8, "color-match": 0.6, "ppo": 0.7}
+
+
+def test_more_seeds_after_a_verdict_are_another_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_run.Source, "of_run", lambda path: SOURCE)
+    for name in ("check_data", "source_cost"):
+        monkeypatch.setattr(study_run, name, lambda *given: None)
+
+    def part(plan: StudyPlan, *others: Any) -> Any:
+        return study_run._Part({}, Computed(0, []), [compared(tmp_path, "finetune", seeds=plan.seeds)])
+
+    monkeypatch.setattr(study_run, "_part", part)
+    plan = StudyPlan((Path("p"),), ("blur",), ("finetune",), seeds=6)
+    assert [study_run.run(plan, tmp_path).caution for _ in range(2)] == [None, None]
+    more = dataclasses.replace(plan, seeds=8)
+    told = study_run.run(more, tmp_path).caution
+    assert told is not None
+    assert "(finetune with 6 seeds): this is another look" in told
+    assert study_run.run(dataclasses.replace(more, seed=3), tmp_path).caution is None  # of other cells
 
 
 def compared(
