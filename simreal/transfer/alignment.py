@@ -26,9 +26,12 @@ _DIRECTIONS = 16  # of 64 or 128: what 64 frames tell of the features' subspace 
 
 
 def coral(problem: Problem, report: Report, weight: float = 10.0) -> Policy:
-    r"""Align second moments: :math:`d = \frac{1}{4 F^2} \|C_S - C_T\|_F^2` (`divergences.coral_loss`).
+    r"""Align second moments (`divergences.coral_loss`).
 
-    Exists for shifts that mix or rescale what the images show as a whole, such as another contrast.
+    .. math:: d = \frac{1}{4 F^2} \| C_S - C_T \|_F^2
+
+    with :math:`C` (F, F) the covariance of normalized features (B, F). Exists for shifts that mix or
+    rescale what the images show as a whole, such as another contrast.
     Sun and Saenko 2016, arXiv:1607.01719.
     """
 
@@ -42,8 +45,12 @@ def coral(problem: Problem, report: Report, weight: float = 10.0) -> Policy:
 def mmd(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
     r"""Align distributions: d is the maximum mean discrepancy (`divergences.mmd_loss`).
 
-    Five Gaussian kernels about the median distance, detached. Exists for shifts that move the mean of the
-    features and their shape, such as another brightness. Long et al. 2015, arXiv:1502.02791.
+    .. math:: d = \frac{1}{5} \sum_i \big( E k_i(s, s') + E k_i(t, t') - 2 E k_i(s, t) \big), \quad
+              k_i(x, y) = e^{-\|x - y\|^2 / (2 \sigma_i^2)}
+
+    over normalized features s of the source and t of the target, (B, F) each, with five bandwidths
+    :math:`\sigma` about the median distance, detached. Exists for shifts that move the mean of the features
+    and their shape, such as another brightness. Long et al. 2015, arXiv:1502.02791.
     """
 
     def term(seen: Seen) -> Tensor:
@@ -56,8 +63,12 @@ def mmd(problem: Problem, report: Report, weight: float = 1.0) -> Policy:
 def rsd(problem: Problem, report: Report, weight: float = 0.01) -> Policy:
     r"""Align subspaces: d sums the sines of the principal angles (`divergences.rsd_loss`).
 
-    Made for regression: it leaves the scale of the features alone. Exists for shifts that turn the
-    features into other directions, such as structured clutter laid over the image.
+    .. math:: d = \sum_i \sin \theta_i + 0.01 \, \big\| |P_S| - |P_T| \big\|_F, \quad
+              U_S^\top U_T = P_S \cos(\Theta) P_T^\top
+
+    with :math:`U` (F, 16) the main directions of normalized features (B, F). Made for regression: it leaves
+    the scale of the features alone. Exists for shifts that turn the features into other directions, such
+    as light that falls from one side.
     Chen et al. 2021, PMLR 139:1749.
     """
 
@@ -74,7 +85,7 @@ def dann(problem: Problem, report: Report, weight: float = 0.003) -> Policy:
     .. math:: \min_{f, h} \max_g \; E_S \| h(f(o)) - a \|^2
               + \lambda_p \big( E_S \log g(\bar f(o)) + E_T \log (1 - g(\bar f(o))) \big)
 
-    through a layer that turns its gradient around, with
+    with :math:`g`, (B, F) -> (B,), behind a layer that turns its gradient around, and
     :math:`\lambda_p = \lambda \, (2 / (1 + e^{-10 p}) - 1)` over the progress p. Exists for shifts that no
     low moments tell, such as one that affects some frames and not others.
     Ganin et al. 2016, arXiv:1505.07818.

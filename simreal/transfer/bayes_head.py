@@ -134,12 +134,12 @@ def bayes_head(problem: Problem, report: Report, *, prior_precision: float | Non
     .. math:: a = (W_S + W) z + \epsilon, \quad W_{ij} \sim N(0, \alpha_i^{-1}), \quad
               \epsilon_i \sim N(0, \beta_i^{-1})
 
-    with :math:`z` (B, D) the last hidden layer and a one for the bias, and :math:`\alpha_i, \beta_i` those
-    that make the demonstrations most probable: so few frames move the head little, and many as far as
-    they must. 0 as `prior_precision` is least squares, which a few frames mislead. Exists for shifts
-    of what an action does, from very few frames, and where the policy must know how sure it is:
-    `fit_bayesian_head` gives the standard deviation of every action. MacKay 1992, Neural Computation
-    4:415.
+    with :math:`z` (B, D) the last hidden layer and a one for the bias, and :math:`\alpha_i, \beta_i`
+    those that make the demonstrations most probable: so few frames move the head little, and many as far
+    as they must. 0 as `prior_precision` is least squares, which a few frames mislead. Exists for shifts
+    of what an action does, such as a bias, from very few frames, and where the policy must know how sure
+    it is: `fit_bayesian_head` gives the standard deviation of every action. MacKay 1992,
+    doi:10.1162/neco.1992.4.3.415.
     """
     return fit_bayesian_head(problem.copy_of_policy(), problem.demonstrated(), prior_precision).policy
 

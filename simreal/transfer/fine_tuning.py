@@ -24,8 +24,8 @@ def finetune(
     .. math:: \min_{\theta, \phi} E_{(o, a) \sim D_T} \| h_\phi(f_\theta(o)) - a \|^2
 
     with :math:`o` an image (B, H, W, 3) and proprioception (B, P), :math:`a` (B, A), starting from
-    the source weights. Without `encoder` only the head learns. Exists for shifts of perception that a
-    few demonstrations show. Yosinski et al. 2014, arXiv:1411.1792.
+    the source weights. Without `encoder` only the head learns. Exists for shifts of perception, such as
+    transposed images, that some two hundred frames show. Yosinski et al. 2014, arXiv:1411.1792.
     """
     policy = problem.copy_of_policy()
     trainable = None if encoder else policy.head.parameters()
@@ -39,8 +39,9 @@ def head_only(
 
     .. math:: \min_\phi E_{(o, a) \sim D_T} \| h_\phi(f_{\theta_S}(o)) - a \|^2
 
-    With `encoder` it would learn too. Exists for shifts of what an action does, such as its scale,
-    where the features still hold. Kumar et al. 2022, arXiv:2202.10054 (linear probing).
+    with features :math:`f` (B, F) and actions :math:`a` (B, A). With `encoder` it would learn too. Exists
+    for shifts of what an action does, such as a turn of all actions, where the features still hold.
+    Kumar et al. 2022, arXiv:2202.10054 (linear probing).
     """
     return finetune(problem, report, encoder=encoder, learning_rate=learning_rate)
 
@@ -51,11 +52,12 @@ def cotrain(problem: Problem, report: Report, *, share: float = 1 / 8, learning_
     .. math:: \min_{\theta, \phi} \frac{8}{9} E_{D_T} \| h(f(o)) - a \|^2
               + \frac{1}{9} E_{D_S} \| h(f(o)) - a \|^2
 
-    in the last third of the updates; before, :math:`D_T` alone. Source frames take a fresh appearance
-    each time; `share` says how many there are to one of the target. The source keeps the policy from
-    forgetting what ten demonstrations do not show. Given from the start, or in equal parts, it holds
-    the policy to the source's camera instead: the few target frames are then learned as exceptions.
-    Exists for shifts of the camera and of appearance where the source must not be forgotten.
+    in the last third of the updates; before, :math:`D_T` alone. Images (B, H, W, 3) of the source take a
+    fresh appearance each time, actions :math:`a` (B, A) are the expert's; `share` says how many such frames
+    there are to one of the target. With them the policy forgets less of what ten demonstrations do not
+    show. Given from the start, or in equal parts, they hold the policy to the source's camera instead: the
+    few target frames are then learned as exceptions. Exists for shifts of the camera and of appearance,
+    such as transposed images, after which the source should be forgotten less.
     Maddukuri et al. 2025, arXiv:2503.24361.
     """
     policy = problem.copy_of_policy()
@@ -83,8 +85,8 @@ def gradual_unfreeze(
 
     with layer :math:`l` counted from the head (0) to the first convolution (L), :math:`T` updates and
     :math:`s` the `span`; 0 is fine-tuning. Early gradients of a head that does not fit yet would
-    distort low layers that do. Exists for shifts of what an action does, where the lower a layer the
-    less it should change. Howard & Ruder 2018, arXiv:1801.06146.
+    distort low layers that do. Exists for shifts of what an action (B, A) does, such as a turn of all
+    actions, where the lower a layer the less it should change. Howard & Ruder 2018, arXiv:1801.06146.
     """
     policy = problem.copy_of_policy()
     layers = [tuple(policy.head.parameters()), *_layers(policy.encoder)[::-1]]
@@ -101,10 +103,10 @@ def lp_ft(problem: Problem, report: Report, *, probing: float = 0.5, learning_ra
               \min_{\theta, \phi} E_{D_T} \| h_\phi(f_\theta(o)) - a \|^2
               \text{ from } (\theta_S, \phi_0)
 
-    with the first problem given the share `probing` of the updates, at five times the learning rate;
-    0 is fine-tuning. Starting from a head that fits, features move less. Exists for shifts of what an
-    action does, with observations that the demonstrations do not cover. Kumar et al. 2022,
-    arXiv:2202.10054.
+    with features :math:`f` (B, F) and actions :math:`a` (B, A), the first problem given the share `probing`
+    of the updates, at five times the learning rate; 0 is fine-tuning. Starting from a head that fits,
+    features move less. Exists for shifts of what an action does, such as a turn of all actions, with
+    observations that the demonstrations do not cover. Kumar et al. 2022, arXiv:2202.10054.
     """
     policy = problem.copy_of_policy()
     groups = [
@@ -123,10 +125,11 @@ def l2_sp(
     .. math:: \min_w E_{D_T} \| h(f(o)) - a \|^2 + \tfrac{\lambda}{2} \| w - w_S \|^2, \quad
               w \leftarrow w + \tfrac{\eta \lambda}{1 + \eta \lambda} (w_S - w)
 
-    with :math:`w = (\theta, \phi)`, :math:`\lambda` the `pull` and :math:`\eta` the learning rate. The
-    penalty is taken as a proximal step, outside Adam, which would divide it by its own size: so 0 is
-    fine-tuning, and infinity the source, bit for bit. Exists for shifts after which the source must
-    still be mastered. Li et al. 2018, arXiv:1802.01483.
+    with :math:`w = (\theta, \phi)`, actions :math:`a` (B, A), :math:`\lambda` the `pull` and :math:`\eta` the
+    learning rate. The penalty is taken as a proximal step, outside Adam, which would divide it by its own
+    size: so 0 is fine-tuning, and infinity the source, bit for bit. Exists for shifts, such as transposed
+    images, after which the source should be forgotten less; the larger `pull`, the less.
+    Li et al. 2018, arXiv:1802.01483.
     """
     policy = problem.copy_of_policy()
     weights: list[torch.Tensor] = list(policy.parameters())

@@ -39,7 +39,8 @@ def kmm(problem: Problem, report: Report, weigh: Weigh | None = None) -> Policy:
     .. math:: \min_w \Big\| \tfrac{1}{n} \sum_i w_i \varphi(s_i) - \tfrac{1}{m} \sum_j \varphi(t_j) \Big\|^2,
               \quad 0 \le w_i \le B
 
-    with a Gaussian kernel at the median distance. Exists for a wide source of which the target is a
+    over normalized features s (n, F) of the pool and t (m, F) of the target, with a Gaussian kernel at the
+    median distance and :math:`B` 20. Exists for a wide source of which the target is a
     narrow part, when the policy is too small, or the budget too short, to be right everywhere.
     Huang et al. 2006, NIPS 19.
     """
@@ -47,10 +48,14 @@ def kmm(problem: Problem, report: Report, weigh: Weigh | None = None) -> Policy:
 
 
 def density_ratio(problem: Problem, report: Report, weigh: Weigh | None = None) -> Policy:
-    r"""Weights :math:`w = p_T / p_S` of a logistic discriminator (`importance.logistic_density_ratio`).
+    r"""Weights that a logistic discriminator gives (`importance.logistic_density_ratio`).
 
-    Exists for the same shift as `kmm`; it costs less with many frames, and says nothing sensible once the
-    discriminator separates the domains entirely. Bickel et al. 2009, JMLR 10:2137.
+    .. math:: w(s) \propto \frac{p_T(s)}{p_S(s)} = \frac{n}{m} \frac{P(T | s)}{P(S | s)}
+
+    of normalized features s (n, F) of the pool, told from t (m, F) of the target, and cut at 20 times
+    their mean. Exists for the same shift as `kmm`, a target that is a narrow part of the source; it costs
+    less with many frames, and says nothing sensible once the discriminator separates the domains
+    entirely. Bickel et al. 2009, JMLR 10:2137.
     """
     return _reweighted(problem, report, weigh or divide_densities)
 

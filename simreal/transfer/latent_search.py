@@ -109,8 +109,10 @@ def latent_search(
     :math:`z^*` (Z,) is found by Bayesian optimization: a Gaussian process of the loss and its expected
     improvement (optuna's GPSampler), in `looks` evaluations of the demonstrations, each in place of
     an update; 0 looks leave the source policy. Exists for shifts of a kind that the family has, from
-    so few frames that more than Z numbers could not be told. Yu et al. 2019, arXiv:1810.05751 (search
-    of a domain-conditioned policy's latent, there with CMA-ES).
+    so few frames that more than Z numbers could not be told. The family taken where no `tasks` are passed
+    changes images alone (`tasks.source_tasks`); for another shift, such as a turn of all actions, pass one
+    that has examples of it. Yu et al. 2019, arXiv:1810.05751 (search of a domain-conditioned policy's
+    latent, there with CMA-ES).
     """
     _optuna()  # missing, it is missed now and not after the training
     updates = max(1, round(TRAIN_SHARE * problem.updates))

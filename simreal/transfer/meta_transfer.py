@@ -58,9 +58,11 @@ def maml(
 
     over tasks :math:`\tau`, each a sampled domain shown in source frames, with :math:`k` the `steps`
     (0 learns all domains jointly, and not to adapt), :math:`\alpha` the `rate`, :math:`L` the
-    imitation loss, and Adam at `meta_rate` for :math:`\theta`. On the demonstrations the same steps go on
-    until the updates are spent. Exists for shifts of a kind that the family has, such as a turn of all
-    actions, and too few demonstrations to learn them from.
+    imitation loss of actions (B, A), and Adam at `meta_rate` for :math:`\theta`. On the demonstrations the
+    same steps go on until the updates are spent. Exists for shifts of a kind that the family has, and too few
+    demonstrations to learn them from. The family of `tasks.source_tasks`, which is taken where no `tasks`
+    are passed, changes images alone: colours, tone, sharpness, the camera's place. For a shift of actions,
+    such as a turn of all of them, pass one that has examples of it.
     Finn et al. 2017, arXiv:1703.03400.
     """
 
@@ -85,8 +87,9 @@ def anil(
     .. math:: \min_{\theta, \phi} E_\tau L^\tau_Q(\theta, \phi_k), \quad
               \phi_{j+1} = \phi_j - \alpha \nabla_\phi L^\tau_S(\theta, \phi_j)
 
-    The encoder learns features for which a quickly adapted head suffices. Exists for shifts of what an
-    action does, of which the family has examples; 0 `steps` learn all domains jointly.
+    with features (B, F) for which a quickly adapted head, to actions (B, A), suffices; 0 `steps` learn all
+    domains jointly. Exists for shifts of what an action does, such as a turn of all actions, where `tasks`
+    are passed that have examples of it; the family taken otherwise changes images alone, as for `maml`.
     Raghu et al. 2020, arXiv:1909.09157.
     """
     names = [f"head.{name}" for name, _ in problem.policy.head.named_parameters()]
@@ -112,9 +115,10 @@ def reptile(
     .. math:: \theta \leftarrow \theta + \epsilon \, E_\tau [\varphi^\tau_k - \theta], \quad
               \varphi_{j+1} = \varphi_j - \alpha \nabla L^\tau_S(\varphi_j)
 
-    with the step taken by Adam. With one step (`steps` 1) this is joint training; what lies beyond it
-    rewards gradients of one domain that agree with each other. Exists for what MAML does, where its
-    second derivatives cost too much. Nichol et al. 2018, arXiv:1803.02999.
+    with :math:`L` the imitation loss of actions (B, A) and the step taken by Adam. With one step (`steps` 1)
+    this is joint training; what lies beyond it rewards gradients of one domain that agree with each other.
+    Exists for the shifts that `maml` is for, of the same family, where its second derivatives cost too much.
+    Nichol et al. 2018, arXiv:1803.02999.
     """
 
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:
@@ -140,10 +144,11 @@ def imaml(
     .. math:: \varphi^* = \arg\min_\varphi L_S(\varphi) + \tfrac{\lambda}{2} \| \varphi - \theta \|^2, \quad
               \nabla_\theta = (I + \tfrac{1}{\lambda} \nabla^2 L_S(\varphi^*))^{-1} \nabla L_Q(\varphi^*)
 
-    with :math:`\lambda` the `pull` and the system solved by `iterations` of conjugate gradients. The way
-    to the solution does not matter, so adaptation may take many steps; 0 `steps` learn all domains
-    jointly. On the demonstrations the same pulled steps are taken. Exists for what MAML does, with
-    demonstrations enough for more than a few steps. Rajeswaran et al. 2019, arXiv:1909.04630.
+    with :math:`L` the imitation loss of actions (B, A), :math:`\lambda` the `pull` and the system solved by
+    `iterations` of conjugate gradients. The way to the solution does not matter, so adaptation may take many
+    steps; 0 `steps` learn all domains jointly. On the demonstrations the same pulled steps are taken. Exists
+    for the shifts that `maml` is for, of the same family, with demonstrations enough for more than a few
+    steps. Rajeswaran et al. 2019, arXiv:1909.04630.
     """
 
     def rule(support: Loss, query: Loss, start: Parameters) -> tuple[Parameters, Tensor]:

@@ -46,11 +46,18 @@ def match_motion(problem: Problem, report: Report, *, most: float = _MOST) -> Po
 def match(
     problem: Problem, report: Report, *, first: float = 3.2, share: float = 1 / 4, most: float = _MOST
 ) -> Policy:
-    """Match appearance, then motion: perception, head and dynamics by the same demonstrations.
+    r"""Match appearance, then motion: perception, head and dynamics by the same demonstrations.
 
-    First `match_appearance` with `first` and `share`, then the actions are scaled as in `match_motion`,
-    by `most` at the most: what either finds nothing of, it leaves to fine-tuning. With `first` 0 and `most` 1
-    all is fine-tuning. Exists for targets of which nobody knows what is different.
+    .. math:: \min_{f, h} E_{s, a \sim D_S, \; e} \| h(f(\hat c_e \circ s)) - a \|^2, \text{ then with } D_T,
+              \quad h \leftarrow k h
+
+    with images :math:`\hat c_e \circ s` (B, H, W, 3) of the source as demonstration :math:`e` looks, and
+    actions :math:`a` (B, A): first `match_appearance` with `first` and `share`, then the actions are scaled
+    by the :math:`k` of `match_motion`, `most` at the most. What either finds nothing of, it leaves to
+    fine-tuning; with `first` 0 and `most` 1 all is fine-tuning. Exists for targets of which nobody knows what
+    is different, such as a camera that swaps its channels on a robot with slow servos. The two together are
+    our own; the parts are after Chebotar et al. 2019, arXiv:1810.05687, and Christiano et al. 2016,
+    arXiv:1610.03518.
     """
     return scaled(match_appearance(problem, report, first=first, share=share), _factor(problem, most))
 

@@ -22,11 +22,15 @@ Change = Callable[[Tensor, np.random.Generator], Tensor]
 
 
 def fourier(problem: Problem, report: Report, beta: float = 0.06) -> Policy:
-    """Take the target's low-frequency amplitudes (`images.fourier_transfer`): its light and haze.
+    r"""Take the target's low-frequency amplitudes (`images.fourier_transfer`): its light and haze.
 
-    Each source image meets a random target frame. `beta` 0 changes nothing; 0.06 exchanges the means
-    and the three lowest frequencies of an image of 64 pixels. Exists for shifts of light and of haze,
-    such as a veil over the whole image, with shapes unchanged. Yang and Soatto 2020, arXiv:2004.05498.
+    .. math:: c(o) = F^{-1}\left( [M_\beta \circ A(y) + (1 - M_\beta) \circ A(o)] \, e^{i P(o)} \right)
+
+    with amplitude A and phase P of the spectra of source images :math:`o` and of random target frames
+    :math:`y`, (B, H, W, 3), and :math:`M_\beta` one at the lowest frequencies. `beta` 0 changes nothing;
+    0.06 exchanges the means and the three lowest frequencies of an image of 64 pixels. Exists for shifts
+    of light and of haze, such as a veil over the whole image, with shapes unchanged. Yang and Soatto
+    2020, arXiv:2004.05498.
     """
     frames = frames_of(problem)
 
@@ -38,10 +42,13 @@ def fourier(problem: Problem, report: Report, beta: float = 0.06) -> Policy:
 
 
 def color_match(problem: Problem, report: Report, share: float = 1.0) -> Policy:
-    """Take the target's mean colour and covariance of colours (`images.match_colours`).
+    r"""Take the target's mean colour and covariance of colours (`images.match_colours`).
 
-    Each source image meets a random target frame; `share` is how far its colours go there. Exists for
-    shifts of a camera's colours, such as white balance, contrast, or a hue turned for every pixel alike.
+    .. math:: c(o) = \rho \, (\mu_y + T (o - \mu_o)) + (1 - \rho) \, o, \quad T \Sigma_o T = \Sigma_y
+
+    with mean :math:`\mu` (3,) and covariance :math:`\Sigma` (3, 3) of the pixels of each source image
+    :math:`o` and of a random target frame :math:`y`, (B, H, W, 3), and :math:`\rho` the `share`. Exists for
+    shifts of a camera's colours, such as white balance, contrast, or a tint of every pixel alike.
     Pitie and Kokaram 2007, doi:10.1049/cp:20070055.
     """
     frames = frames_of(problem)
@@ -54,11 +61,15 @@ def color_match(problem: Problem, report: Report, share: float = 1.0) -> Policy:
 
 
 def random_conv(problem: Problem, report: Report, largest: int = 5) -> Policy:
-    """Convolve source images at random (`images.convolve`), so that shapes are all that tells.
+    r"""Convolve source images at random (`images.convolve`), so that shapes are all that tells.
 
-    It looks at no target frame: the same policy serves every target. Exists for shifts of contrast, texture
-    and colour that nobody has seen yet. `largest` 0 convolves nothing.
-    Xu et al. 2021, arXiv:2007.13003.
+    .. math:: c(o) = \alpha o + (1 - \alpha) \, (o * \Theta), \quad \alpha \sim U(0, 1), \;
+              \Theta_{ijuv} \sim N(0, 1 / (3 k^2))
+
+    with images :math:`o` (B, H, W, 3) about mid-grey, and a kernel :math:`\Theta` (3, 3, k, k) for each,
+    k odd and up to `largest`; 0 convolves nothing. It looks at no target frame: the same policy serves
+    every target. Exists for shifts of contrast, texture and colour that nobody has seen yet, such as a
+    faint image. Xu et al. 2021, arXiv:2007.13003.
     """
 
     def change(images: Tensor, rng: np.random.Generator) -> Tensor:

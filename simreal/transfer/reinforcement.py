@@ -35,8 +35,9 @@ def ppo(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
 
     with :math:`A` the generalized advantage (B,) and a critic that shares the encoder. The encoder is
     frozen, slow or free (`Problem.encoder`: none, a tenth, or all of `learning_rate`; 0 learns nothing).
-    The critic begins alone. Exists for shifts of the dynamics, where even the expert's actions
-    are no longer right and only the reward tells. Schulman et al. 2017, arXiv:1707.06347.
+    The critic begins alone. Exists for shifts of the dynamics, such as a turn of what all actions do,
+    where even the expert's actions are no longer right and only the reward tells. Schulman et al. 2017,
+    arXiv:1707.06347.
     """
     budget, env = _budget(problem)
     rollout = max(_SHORTEST_ROLLOUT, min(_LONGEST_ROLLOUT, budget.steps // _ROLLOUTS))
@@ -67,11 +68,11 @@ def sac(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
     .. math:: \max_{\theta, \phi} E[Q(o, a) - \alpha \log \pi(a | o)], \quad
               Q(o, a) \approx r + \gamma \, (Q'(o', a') - \alpha \log \pi(a' | o'))
 
-    with :math:`\pi = \tanh N(h_\phi(f_\theta(o)), \sigma(o)^2)` and two critics Q, each on an encoder that
-    starts from the source's too. A head that clips its actions gets its output scaled to suit the
-    hyperbolic tangent. The encoder is frozen, slow or free, and the critics begin alone, as in `ppo`.
-    Exists for the shifts that PPO is for, where steps on the target are dearer than computation.
-    Haarnoja et al. 2018, arXiv:1801.01290.
+    with :math:`\pi = \tanh N(h_\phi(f_\theta(o)), \sigma(o)^2)` over actions (B, A) and two critics Q
+    (B,), each on an encoder that starts from the source's too. A head that clips its actions gets its
+    output scaled to suit the hyperbolic tangent. The encoder is frozen, slow or free, and the critics
+    begin alone, as in `ppo`. Exists for the shifts that PPO is for, where steps on the target are dearer
+    than computation. Haarnoja et al. 2018, arXiv:1801.01290.
     """
     budget, env = _budget(problem)
     source = _without_auxiliary(problem.policy)

@@ -32,8 +32,9 @@ def consistency(problem: Problem, report: Report, weight: float = 1.0) -> Policy
     .. math:: \min_{f, h} E_{D_T} \| h(f(o)) - a \|^2
               + \lambda \, E_U \| h(f(c(o))) - \mathrm{sg}\, h(f(o)) \|^2
 
-    with unlabelled frames :math:`U`, and :math:`c` a random convolution (`images.convolve`). Exists for
-    a target whose light and colours vary more than a few demonstrations show. Xie et al. 2020, UDA,
+    with actions :math:`a` (B, A), unlabelled frames :math:`U` (B, H, W, 3), and :math:`c` a random
+    convolution (`images.convolve`). Exists for a target whose light and colours vary more than a few
+    demonstrations show, such as its contrast. Unsupervised data augmentation: Xie et al. 2020,
     arXiv:1904.12848.
     """
     demonstrations, frames = problem.demonstrated(), frames_of(problem)
@@ -56,10 +57,11 @@ def pseudo_label(problem: Problem, report: Report, kept: float = _KEPT) -> Polic
     .. math:: \min_{f, h} E_{D_T} \| h(f(o)) - a \|^2 + E_{\hat U} \| h(f(c(o))) - \hat a(o) \|^2,
               \quad \hat a(o) = \tfrac{1}{V} \sum_v \hat\pi(o_v)
 
-    in the second half of the updates, with :math:`\hat\pi` the policy after the first half, jittered views
-    :math:`o_v`, and :math:`\hat U` the share `kept` of the frames with the least variance over views.
-    Exists for a target of which the demonstrations show a part, such as the mild end of a drift. Lee 2013,
-    ICML workshop on challenges in representation learning; cf. Kumar et al. 2020, arXiv:2002.11361.
+    in the second half of the updates, with actions :math:`a` (B, A), :math:`\hat\pi` the policy after the
+    first half, jittered views :math:`o_v` (B, H, W, 3), :math:`c` a random convolution, and
+    :math:`\hat U` the share `kept` of the frames with the least variance over views. Exists for a target
+    of which the demonstrations show a part, such as the mild end of a drift. Lee 2013, ICML workshop on
+    challenges in representation learning; cf. Kumar et al. 2020, arXiv:2002.11361.
     """
     demonstrations, frames = problem.demonstrated(), frames_of(problem)
     learner = Learner(problem.copy_of_policy(), problem.learning(_RATE))

@@ -1,6 +1,7 @@
 """Recordings as other tools write them, and the mapping files for them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,16 @@ def v21_map() -> dict[str, Any]:
     return {"action": {"elements": {f"{axis}_m": f"delta_{axis}" for axis in "xyz"}}}
 
 
-def write_v30(path: Path, episodes: list[Episode], manifest: BundleManifest, split: int = 2) -> Path:
-    """LeRobot v3.0 with video: `split` episodes to a file, one parquet for all, and a second camera."""
+def write_v30(
+    path: Path, episodes: list[Episode], manifest: BundleManifest, split: int = 2, rows_split: int = 1000
+) -> Path:
+    """LeRobot v3.0 with video: `split` episodes to a file, `rows_split` to a parquet, and a second camera."""
     proprio = next(spec for spec in manifest.observations if spec.name == "proprio")
     lengths = [len(episode) for episode in episodes]
     rows: list[dict[str, Any]] = []
     for index, length in enumerate(lengths):
         row = {"episode_index": index, "length": length, "tasks": ["reach"], "stats/action/mean": [0.0]}
-        row |= {"data/chunk_index": 0, "data/file_index": 0}
+        row |= {"data/chunk_index": 0, "data/file_index": index // rows_split}
         begin = sum(lengths[index - index % split : index]) / 20
         for key in (FRONT, WRIST):
             row |= {f"videos/{key}/chunk_index": 0, f"videos/{key}/file_index": index // split}
@@ -120,9 +123,13 @@ def write_v30(path: Path, episodes: list[Episode], manifest: BundleManifest, spl
         "next.reward": np.concatenate([episode.rewards for episode in episodes]),
         "next.success": np.concatenate([e & one.success for e, one in zip(ends, episodes, strict=True)]),
     }
-    for place, table in (("data", pa.table(columns)), ("meta/episodes", pa.Table.from_pylist(rows))):
+    for place in ("data", "meta/episodes"):
         (path / place / "chunk-000").mkdir(parents=True)
-        pq.write_table(table, path / place / "chunk-000" / "file-000.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), path / "meta/episodes/chunk-000/file-000.parquet")
+    table = pa.table(columns)
+    for first in range(0, len(episodes), rows_split):
+        part = table.slice(sum(lengths[:first]), sum(lengths[first : first + rows_split]))
+        pq.write_table(part, path / f"data/chunk-000/file-{first // rows_split:03d}.parquet")
     video = {"dtype": "video", "shape": [64, 64, 3], "names": ["height", "width", "channels"]}
     features = {FRONT: video, WRIST: video}
     features |= {
@@ -142,12 +149,13 @@ def write_v30(path: Path, episodes: list[Episode], manifest: BundleManifest, spl
 
 def write_bag(
     path: Path, episodes: list[Episode], storage: str, marker: bool = False, packed: str = "none",
-    image_format: str = "raw",
+    image_format: str = "raw", dropped: Callable[[str, int], bool] = lambda topic, number: False,
 ) -> Path:  # fmt: skip
     """A bag: joints in another order and in degrees' place, the image, and the command after each image.
 
     With `marker` no pause parts the episodes, but a message does. `packed` is one of rosbags' modes of
-    compression, `image_format` raw, png or jpeg.
+    compression, `image_format` raw, png or jpeg. `dropped` tells which message of a topic, counted from 0,
+    the recorder missed.
     """
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
@@ -199,8 +207,11 @@ def write_bag(
                 write(REWARD, when - 500_000, data=float(episode.rewards[row]))
             write(DONE, int(stamps[-1]) + 5_000_000, data=bool(episode.success))
             begin = int(stamps[-1]) + (50_000_000 if marker else PAUSE_NS)
+        counts = dict.fromkeys(topics, 0)
         for when, topic, raw in sorted(received, key=lambda entry: entry[0]):
-            writer.write(topics[topic], when, raw)
+            if not dropped(topic, counts[topic]):
+                writer.write(topics[topic], when, raw)
+            counts[topic] += 1
     return path
 
 

@@ -236,6 +236,49 @@ def test_another_rate_is_refused(
 
 
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+@pytest.mark.parametrize(
+    ("dropped", "words"),
+    [
+        (lambda topic, number: topic == "/joint_states" and number % 2, "/joint_states: 10 Hz; .* at 20 Hz"),
+        (lambda topic, number: topic == "/action" and number % 2, "/action: 10 Hz; the policy acts at 20 Hz"),
+        (lambda topic, _: topic == "/gripper", "nothing on topic '/gripper'"),
+        (lambda topic, _: topic == "/camera/image_raw", "nothing on topic '/camera/image_raw'"),
+    ],
+)
+def test_a_topic_of_too_few_messages_is_named(
+    dropped: Any, words: str, storage: str, recordings: Any, episodes: list[Episode],
+    bundle: PolicyBundle, tmp_path: Path,
+) -> None:  # fmt: skip
+    recording = recordings.write_bag(tmp_path / "b", episodes, storage, dropped=dropped)
+    mapping = recordings.write_map(tmp_path / "m.yaml", recordings.bag_map())
+    with pytest.raises(SimrealError, match=words) as error:
+        convert(recording, mapping, bundle.manifest, tmp_path / "o")
+    assert str(recording) in str(error.value)
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("topic", "end", "begin"), [("/joint_states", 6, 8), ("/action", 5, 7)])
+def test_messages_dropped_in_mid_bag_split_the_episode(
+    topic: str, end: int, begin: int, recordings: Any, episodes: list[Episode], bundle: PolicyBundle,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """The first image without a state has one of a period ago still, the last without a command the next."""
+    recording = recordings.write_bag(
+        tmp_path / "b", episodes, "mcap", dropped=lambda name, number: name == topic and 5 <= number < 8
+    )
+    mapping = recordings.write_map(tmp_path / "m.yaml", recordings.bag_map())
+    made = convert(recording, mapping, bundle.manifest, tmp_path / "o")
+    found = list(LeRobotDataset(tmp_path / "o"))
+    assert [len(episode) for episode in found] == [end, 12 - begin, *map(len, episodes[1:])]
+    assert np.array_equal(found[0].images, episodes[0].images[:end])
+    assert np.array_equal(found[1].images, episodes[0].images[begin:])
+    known = "actions" if topic == "/joint_states" else "proprio"
+    assert np.array_equal(getattr(found[1], known), getattr(episodes[0], known)[begin:])
+    (note,) = made.left_out
+    assert f"{recording}: 2 images without a state or a command near them left out" in note
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
 @pytest.mark.parametrize("described", [True, False])
 def test_of_a_bag_cut_off_the_good_episodes_are_kept(
     storage: str,
@@ -273,6 +316,20 @@ def test_of_a_dataset_cut_off_the_good_episodes_are_kept(
     recordings.assert_same(tmp_path / "o", [episodes[0], episodes[2]])
     assert "episode 1 left out" in made.left_out[0]
     assert "episode_000001.parquet" in made.left_out[0]
+
+
+def test_of_a_dataset_of_several_files_one_cut_off_the_others_are_kept(
+    recordings: Any, episodes: list[Episode], bundle: PolicyBundle, tmp_path: Path
+) -> None:
+    recording = recordings.write_v30(tmp_path / "r", episodes, bundle.manifest, rows_split=1)
+    file = recording / "data/chunk-000/file-001.parquet"
+    file.write_bytes(file.read_bytes()[:-50])
+    mapping = recordings.write_map(tmp_path / "m.yaml", {"image": {"from": recordings.FRONT}})
+    made = convert(recording, mapping, bundle.manifest, tmp_path / "o")
+    recordings.assert_same(tmp_path / "o", [episodes[0], episodes[2]], images=False)
+    (note,) = made.left_out
+    assert "episode 1 left out" in note
+    assert f"{file}: cut off or damaged" in note
 
 
 def test_a_nan_is_named(

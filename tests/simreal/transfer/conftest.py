@@ -88,6 +88,11 @@ def pictures() -> Any:
     return load("pictures").make_pictures()
 
 
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return load("blocks").make_blocks(tmp_path_factory.mktemp("blocks") / "source")
+
+
 def load(name: str) -> Any:
     """Return a module of this folder, which is no package."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
