@@ -193,7 +193,7 @@ class BagSource:
             if index >= len(plan) or plan[index] < 0:
                 continue
             if rows and (plan[index] != plan[rows[0]] or len(rows) == MOST_FRAMES):
-                yield self._episode(held, images[rows], tracks)
+                yield self._episode(held, images[rows], tracks, images[index])
                 held, rows = [], []
             try:
                 held.append(self.rules.image(pixels_of(message)))
@@ -203,21 +203,36 @@ class BagSource:
         if rows:
             yield self._episode(held, images[rows], tracks)
 
-    def _episode(self, held: list[NDArray[np.uint8]], times: Times, tracks: dict[str, Track]) -> Episode:
+    def _episode(
+        self,
+        held: list[NDArray[np.uint8]],
+        times: Times,
+        tracks: dict[str, Track],
+        following: int | None = None,
+    ) -> Episode:
+        """Return an episode; `following` is when the next one begins, if there is one."""
+
         def column(source: str, key: str) -> Vector:
             track = tracks[source]
             return track.columns[key][_rows(self._commands, source, track.times, times)]
 
-        return self.rules.episode(column, held, (times - times[0]) / 1e9, self._success(times, tracks))
+        return self.rules.episode(
+            column, held, (times - times[0]) / 1e9, self._success(times, tracks, following)
+        )
 
-    def _success(self, times: Times, tracks: dict[str, Track]) -> bool:
-        """Tell whether anything true was said between an episode's first image and the next pause."""
+    def _success(self, times: Times, tracks: dict[str, Track], following: int | None) -> bool:
+        """Tell whether anything true was said between an episode's first image and the next pause.
+
+        Of an episode that lost messages split, what is said at its end is of the last part alone.
+        """
         rule = self.rules.mapping.success
         if not isinstance(rule, Element):
             return rule == "all"
         track = tracks[rule.source]
         until = times[-1] + round(self.rules.mapping.gap_s * 1e9)
         during = (track.times >= times[0]) & (track.times <= until)
+        if following is not None:
+            during &= track.times < following
         return bool(rule.value([track.columns[key][during] for key in rule.keys]).any())
 
 

@@ -271,6 +271,9 @@ def test_messages_dropped_in_mid_bag_split_the_episode(
     found = list(LeRobotDataset(tmp_path / "o"))
     assert [len(episode) for episode in found] == [end, 12 - begin, *map(len, episodes[1:])]
     assert np.array_equal(found[0].images, episodes[0].images[:end])
+    # Success is said at the end, and is the last part's alone.
+    assert episodes[0].success
+    assert [episode.success for episode in found[:2]] == [False, True]
     assert np.array_equal(found[1].images, episodes[0].images[begin:])
     known = "actions" if topic == "/joint_states" else "proprio"
     assert np.array_equal(getattr(found[1], known), getattr(episodes[0], known)[begin:])
