@@ -183,6 +183,11 @@ class BagSource:
             plan[plan == plan.max()] = -1
         if out := int((~good).sum()):
             self.notes.append(f"{self.path}: {out} images without a state or a command near them left out")
+        within = (np.diff(plan) == 0) & (plan[1:] >= 0)
+        if lost := int((within & (np.diff(images) > _LATE * self._period_ns)).sum()):
+            self.notes.append(
+                f"{self.path}: {self._camera}: images are missing at {lost} places within episodes"
+            )
         return plan
 
     def _cut(self, reader: Any, images: Times, tracks: dict[str, Track], plan: Times) -> Iterator[Episode]:

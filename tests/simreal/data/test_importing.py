@@ -281,6 +281,22 @@ def test_messages_dropped_in_mid_bag_split_the_episode(
     assert f"{recording}: 2 images without a state or a command near them left out" in note
 
 
+def test_images_lost_in_mid_bag_are_told(
+    recordings: Any, episodes: list[Episode], bundle: PolicyBundle, tmp_path: Path
+) -> None:
+    recording = recordings.write_bag(
+        tmp_path / "b",
+        episodes,
+        "mcap",
+        dropped=lambda name, number: name == "/camera/image_raw" and 5 <= number < 8,
+    )
+    mapping = recordings.write_map(tmp_path / "m.yaml", recordings.bag_map())
+    made = convert(recording, mapping, bundle.manifest, tmp_path / "o")
+    (note,) = made.left_out
+    assert "/camera/image_raw: images are missing at 1 places within episodes" in note
+    assert [len(episode) for episode in LeRobotDataset(tmp_path / "o")] == [9, *map(len, episodes[1:])]
+
+
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
 @pytest.mark.parametrize("described", [True, False])
 def test_of_a_bag_cut_off_the_good_episodes_are_kept(
