@@ -116,6 +116,8 @@ class Adapt(Common):
         self._check_options(needs)
         if self.settings is not None:
             method(self.method).with_settings(_settings(self.settings))  # wrong ones are told at once
+        if self.guard is not None:
+            self._check_guard(self.guard)
         method(self.method).refuse_without(
             {
                 "demonstrations": self.demos,
@@ -124,8 +126,6 @@ class Adapt(Common):
                 "rewarded steps": self.steps,
             }
         )
-        if self.guard is not None:
-            self._check_guard(self.guard)
         bundle, path = load_bundle(self.policy, "--policy"), self.folder() / "policy"
         if path.resolve() == self.policy.resolve():
             raise SimrealError(f"{path} is the bundle being adapted: choose another --out")
