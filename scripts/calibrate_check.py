@@ -9,6 +9,9 @@ how their seeds do:
 - odd failures: the candidate is skewed so, and target-only steady (deviation 0.01);
 - odd successes: the mirror of it around 0.1, where most seeds fail and a few do well.
 
+With the spreads that a study measured (`--table`), seeds are beta distributed about its candidates' means: a
+check of what is as spread as trained policies are.
+
 `negative` or `positive` is false where both have the same expected success; `safe` (or `positive`) where the
 candidate's is lower by the margin. The nominal rate of each is 2.5%, and 5% is what it must not pass.
 """
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured_spreads import like, measured_pairs
 from numpy.typing import NDArray
 from simulated_seeds import CENTERS, EPISODES, betting_verdicts, pocock, simulate, theoretical_power
 
@@ -39,6 +43,7 @@ AT_ONCE = 200  # comparisons whose resamples are held in memory
 FALSE = ("false_negative", "false_positive", "false_safe")
 TITLES = {
     "errors": "False verdicts, the worst over spreads; nominal 2.5",
+    "measured": "False verdicts with the spreads of a study; how many pairs are above 5%, and the worst",
     "power": "Differences found in the even world, beside the power of the paired t-test",
     "coverage": "How often 95% intervals hold the true difference of none",
     "looking": "Looking on the way: false verdicts, +10 points found, seeds saved",
@@ -51,6 +56,10 @@ Rows = list[dict[str, Any]]
 class Options:
     """How much to simulate."""
 
+    table: Path = Path("docs/transfer_matrix.parquet")
+    """Cells of a study, whose spreads are taken too."""
+    run_seed: int = 700
+    """Of the cells: that of fresh seeds."""
     comparisons: int = 10_000
     """For each world, spread, number of seeds and true difference."""
     seed: int = 0
@@ -92,6 +101,30 @@ def errors(options: Options) -> Rows:
         same = verdicts(simulate(world, spread, 0, shape, rng), EPISODES)[0]
         worse = verdicts(simulate(world, spread, -MARGIN, shape, rng), EPISODES)[0]
         rows.append({"world": world, "seeds": seeds, "spread": spread, **wrong(same, worse)})
+    return rows
+
+
+def measured(options: Options) -> Rows:
+    """Return the rates of false verdicts for the spreads of a study: of all its pairs, and of the worst."""
+    pairs, rows = measured_pairs(options.table, options.run_seed), Rows()
+    count = max(options.comparisons // len(pairs), 1) * 20
+    for seeds in SEEDS:
+        rng, shape = np.random.default_rng([options.seed, 5, seeds]), (count, seeds)
+        found = {
+            pair.name: (
+                verdicts(like(pair, 0, shape, rng), EPISODES)[0],
+                verdicts(like(pair, -MARGIN, shape, rng), EPISODES)[0],
+            )
+            for pair in pairs
+        }
+        whole = wrong(*(np.concatenate(part) for part in zip(*found.values(), strict=True)))
+        each = {name: wrong(*own) for name, own in found.items()}
+        above = sum(any(rates[kind].ci_low > LIMIT for kind in FALSE) for rates in each.values())
+        last = max(each, key=lambda name: max(each[name][kind].rate for kind in FALSE))
+        top = 100 * max(each[last][kind].rate for kind in FALSE)
+        rows.append(
+            {"pairs": len(pairs), "seeds": seeds, **whole, "above": above, "worst": f"{last}: {top:.1f}"}
+        )
     return rows
 
 
@@ -203,7 +236,7 @@ def main(options: Options) -> None:
     """Simulate, and print the tables."""
     started = time.perf_counter()
     parts: dict[str, Rows] = {}
-    for measure in (errors, power, coverage, looking, ways):
+    for measure in (errors, measured, power, coverage, looking, ways):
         name = measure.__name__
         parts[name] = measure(options)
         print(

@@ -283,9 +283,13 @@ def test_digits_transfer_goes_on_after_an_interruption(tmp_path: Path) -> None:
 
 
 def test_calibrate_check(tmp_path: Path) -> None:
-    found = run("calibrate_check.py", tmp_path / "r.json", "--comparisons", "60")["calibration"]
+    matrix = str(Path(__file__).parents[1] / "docs" / "transfer_matrix.parquet")
+    options = ["--comparisons", "60", "--table", matrix]
+    found = run("calibrate_check.py", tmp_path / "r.json", *options)["calibration"]
     assert {row["world"] for row in found["errors"]} == {"even", "skewed", "odd failures", "odd successes"}
     assert all(0 <= row["false_safe"]["ci_low"] <= row["false_safe"]["rate"] <= 1 for row in found["errors"])
+    assert [row["seeds"] for row in found["measured"]] == [6, 8, 10, 20]
+    assert found["measured"][0]["pairs"] > 50
     far = next(row for row in found["looking"] if row["seed_budget"] == 20 and row["spread"] == 0.05)
     assert far["saved"]["far better"] > 8
 
