@@ -12,8 +12,9 @@ from simreal.cluster import RayCluster
 from simreal.commands.common import Common
 from simreal.errors import SimrealError
 from simreal.progress import say
+from simreal.study.conclusions import Compared
 from simreal.study.plan import StudyPlan
-from simreal.study.run import CELLS, LOOKS, SOURCE_DATA, Compared, StudyResult, run
+from simreal.study.run import CELLS, LOOKS, SOURCE_DATA, StudyResult, run
 from simreal.study.store import Store
 from simreal.targets import label_of
 from simreal.workers import SHARED, Executor

@@ -9,8 +9,9 @@ import pytest
 from simreal.check.verdict import compare_all, reach, sentence
 from simreal.report import build, study_page
 from simreal.results import to_plain, write_result
+from simreal.study.conclusions import Compared
 from simreal.study.plan import Budget
-from simreal.study.run import Compared, StudyResult
+from simreal.study.run import StudyResult
 
 RATES = {"zero-shot": 0.4, "target-only": 0.2, "finetune": 0.6, "color-match": 0.5, "ppo": 0.7}
 

@@ -11,8 +11,8 @@ from simreal.check.target_only import Tuned
 from simreal.check.tuning import Found, Scaled
 from simreal.study import Cell, Computed, Place, Source, Table
 from simreal.study import run as study_run
+from simreal.study.conclusions import Compared, compare_candidates, recommended
 from simreal.study.plan import Budget, StudyPlan
-from simreal.study.run import Compared, _compared, _recommended
 from simreal.targets import parse_target
 
 SOURCE: Any = Source("p", None, None, Path(), None, (), "simreal/PandaReach-v0", "0", Place("", ""))
@@ -52,7 +52,7 @@ def compared(
     for name, cells in group.items():
         for each in cells[:-1] if name in lost else cells:
             table.add(each.row(SOURCE) | {"success_rate": RATES[name] + 0.01 * each.seed})
-    return _compared(SOURCE, TARGET, budget, group, plan, table)
+    return compare_candidates(SOURCE, TARGET, budget, group, plan, table)
 
 
 def told(found: Compared) -> list[tuple[str, str]]:
@@ -122,15 +122,15 @@ def at(severity: int, **success: float) -> Compared:
 
 def test_what_does_not_beat_zero_shot_is_not_recommended() -> None:
     found = [at(3, zero_shot=0.9, target_only=0.2, color_match=0.3, coral=0.1, finetune=0.95)]
-    assert _recommended(found) == {"transductive": ZERO_SHOT, "inductive": "finetune"}
+    assert recommended(found) == {"transductive": ZERO_SHOT, "inductive": "finetune"}
     # Where finetune lacks its cells, zero-shot's count for nothing.
-    assert _recommended([*found, at(5, zero_shot=1.0)])["inductive"] == "finetune"
-    assert _recommended([at(3, zero_shot=0.5, color_match=0.5)]) == {"transductive": ZERO_SHOT}
+    assert recommended([*found, at(5, zero_shot=1.0)])["inductive"] == "finetune"
+    assert recommended([at(3, zero_shot=0.5, color_match=0.5)]) == {"transductive": ZERO_SHOT}
 
 
 def test_target_only_is_recommended_where_its_labels_are_and_it_is_better() -> None:
     found = [at(3, zero_shot=0.1, target_only=0.8, color_match=0.3, finetune=0.7, ppo=0.2)]
-    assert _recommended(found) == {"transductive": "color-match", "inductive": TARGET_ONLY}
-    assert _recommended([at(3, zero_shot=0.1, target_only=0.8, ppo=0.2)]) == {"inductive": "ppo"}
-    assert _recommended([at(3, zero_shot=0.9, target_only=0.8, finetune=0.7)]) == {"inductive": ZERO_SHOT}
-    assert _recommended([at(3, finetune=0.7), at(5, coral=0.2), at(1, kmm=0.1)]) == {"inductive": "finetune"}
+    assert recommended(found) == {"transductive": "color-match", "inductive": TARGET_ONLY}
+    assert recommended([at(3, zero_shot=0.1, target_only=0.8, ppo=0.2)]) == {"inductive": "ppo"}
+    assert recommended([at(3, zero_shot=0.9, target_only=0.8, finetune=0.7)]) == {"inductive": ZERO_SHOT}
+    assert recommended([at(3, finetune=0.7), at(5, coral=0.2), at(1, kmm=0.1)]) == {"inductive": "finetune"}
