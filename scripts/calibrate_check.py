@@ -39,6 +39,7 @@ SPREADS = (0.01, 0.02, 0.05, 0.1, 0.15)  # between seeds, as trained policies sh
 BUDGETS = (8, 10, 20)  # of sequential checks
 LIMIT = 0.05
 RESAMPLES = 1000  # of a BCa interval
+AS_MANY = 20  # measured pairs share so many times the comparisons of a simulated world
 AT_ONCE = 200  # comparisons whose resamples are held in memory
 FALSE = ("false_negative", "false_positive", "false_safe")
 TITLES = {
@@ -107,7 +108,7 @@ def errors(options: Options) -> Rows:
 def measured(options: Options) -> Rows:
     """Return the rates of false verdicts for the spreads of a study: of all its pairs, and of the worst."""
     pairs, rows = measured_pairs(options.table, options.run_seed), Rows()
-    count = max(options.comparisons // len(pairs), 1) * 20
+    count = -(-AS_MANY * options.comparisons // len(pairs))
     for seeds in SEEDS:
         rng, shape = np.random.default_rng([options.seed, 5, seeds]), (count, seeds)
         found = {

@@ -206,12 +206,16 @@ def _check_columns(path: Path, rows: list[Row], who: str, threshold: float | Non
     wanted = "outcome" if threshold is None else measure
     if wanted not in columns:
         raise SimrealError(f"{path}: no column {wanted!r}; has {', '.join(columns)}")
-    if threshold is not None and not (
-        0 <= threshold <= 1 if measure == "score" else math.isfinite(threshold)
-    ):
-        right = "between 0 and 1" if measure == "score" else "a finite number"
-        raise SimrealError(f"--threshold {threshold:g}: must be {right}")
+    if threshold is not None:
+        _check_threshold(threshold, measure)
     return measure
+
+
+def _check_threshold(threshold: float, measure: str) -> None:
+    if measure == "score" and not 0 <= threshold <= 1:
+        raise SimrealError(f"--threshold {threshold:g}: must be between 0 and 1")
+    if not math.isfinite(threshold):
+        raise SimrealError(f"--threshold {threshold:g}: must be a finite number")
 
 
 def _policy(path: Path, number: int, row: Mapping[str, str], names: dict[str, str] | None) -> str:

@@ -61,7 +61,7 @@ class Spending:
     spent: dict[str, Spent]
     saved: dict[str, dict[str, Any]]
     """Candidate -> `seconds` and `steps` -> `Savings` against target-only, null for what is unbounded.
-    What tuned target-only is not counted, which favours it. Empty with one seed."""
+    The searches of settings are not counted. Empty with one seed."""
 
 
 def spending(

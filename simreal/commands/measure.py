@@ -81,8 +81,8 @@ class Check(Common):
     seeds: int | None = None
     """Training seeds; a verdict needs six."""
     sequential: bool = False
-    """Look at six seeds and at every second from there, and stop when the verdict of the first method against
-    target-only is settled; `--seeds` is then the most. Error rates hold under looking."""
+    """Look at six seeds and at every second from there, and stop when the primary verdict is settled;
+    `--seeds` is then the most. Error rates hold under looking."""
     episodes: int | None = None
     """Episodes for each candidate and seed."""
     resume: bool = False
