@@ -9,13 +9,14 @@ import numpy as np
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.statistics import t_interval
 from simreal.errors import SimrealError
-from simreal.report.study_plots import heat_map
+from simreal.report.study_plots import budget_curves, heat_map
 from simreal.study import Cell
 from simreal.targets import label_of
 from simreal.transfer import METHODS, method
 
 Rows = list[dict[str, Any]]
 SOLVED = 0.9  # of the oracle's episodes
+PARTS = {"match": ("match-appearance", "match-motion")}  # screened beside the whole, never chosen beside it
 
 
 def choose(rows: Rows) -> tuple[str, str, str]:
@@ -25,6 +26,8 @@ def choose(rows: Rows) -> tuple[str, str, str]:
         SimrealError: if the screen is too small for that.
     """
     found = {name: cells for name, cells in _by_candidate(rows).items() if name in METHODS}
+    for part in (part for name in PARTS.keys() & found.keys() for part in PARTS[name]):
+        found.pop(part, None)
     needs = {name: method(name).needs for name in found}
     labelled = _ranked({
         name: cells for name, cells in found.items()
@@ -63,7 +66,7 @@ def screened(rows: Rows) -> list[str]:
     return lines
 
 
-def pictured(rows: Rows) -> bytes:
+def gains_picture(rows: Rows) -> bytes:
     """Return points gained over zero-shot by method and domain as a PNG; the best method is on top."""
     found, domains = _by_candidate(rows), _domains(rows)
     base = found.pop(ZERO_SHOT)
@@ -137,6 +140,23 @@ def curved(rows: Rows) -> list[str]:
         cells = [with_interval(points[name, demos, severity, d]) for d in domains]
         lines.append(f"| {name} | {demos} | {severity} | " + " | ".join(cells) + " |")
     return lines + _savings(rows)
+
+
+def curves_picture(rows: Rows) -> bytes:
+    """Return success over demonstrations at severity 3 as a PNG, a panel for each domain."""
+    points: defaultdict[str, defaultdict[str, defaultdict[int, list[float]]]]
+    points = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for row in (row for row in rows if row["severity"] == 3):
+        points[row["domain"]][row["candidate"]][row["demos"]].append(row["success_rate"])
+    first = (ZERO_SHOT, TARGET_ONLY)
+    panels = {
+        domain: {
+            name: (sorted(own), [own[demos] for demos in sorted(own)])
+            for name, own in sorted(lines.items(), key=lambda line: (line[0] not in first, line[0]))
+        }
+        for domain, lines in sorted(points.items())
+    }
+    return budget_curves("demonstrations", SOLVED, panels)
 
 
 def _savings(rows: Rows) -> list[str]:
@@ -224,6 +244,7 @@ def with_interval(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f} ({max(0.0, low):.2f}-{min(1.0, high):.2f})"
 
 
+PICTURES: dict[str, Callable[[Rows], bytes]] = {"screen": gains_picture, "curves": curves_picture}
 TABLES: dict[str, Callable[[Rows], list[str]]] = {
     "screen": screened, "oracle": solved, "confirm": confirmed, "curves": curved,
 }  # fmt: skip

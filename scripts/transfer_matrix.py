@@ -61,8 +61,8 @@ class Options:
     episodes: int = 50
     """Of each cell."""
     updates: int = UPDATES
-    picture: Path | None = None
-    """Write the screen's gains over zero-shot there as PNG."""
+    pictures: Path | None = None
+    """Folder for screen.png, gains over zero-shot, and curves.png, success over demonstrations."""
     json: Path | None = None
     """Write the result there as JSON."""
 
@@ -145,8 +145,8 @@ class Matrix:
         ]
         by_severity = [
             self.one(name.replace("@3", f"@{severity}"), candidate, TEST_RUN, seed)
-            for candidate in (ZERO_SHOT, best)
-            for severity in (1, 5)
+            for candidate, severities in ((ZERO_SHOT, (1, 3, 5)), (best, (1, 5)))  # it has 3 above
+            for severity in severities
             for name in curved
             for seed in seeds
         ]
@@ -176,8 +176,9 @@ def main(options: Options) -> None:
         rows = matrix.table.rows(source, cells)
         counted[name] = {"cells": len(cells), "computed": len(rows), "refused": len(computed.refused)}
         print("\n".join([*matrix_tables.TABLES[name](rows), *matrix_tables.refusals(computed.refused)]))
-        if name == "screen" and options.picture:
-            options.picture.write_bytes(matrix_tables.pictured(rows))
+        if options.pictures and rows and name in matrix_tables.PICTURES:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            (options.pictures / f"{name}.png").write_bytes(matrix_tables.PICTURES[name](rows))
         if computed.failed:
             each, reason = computed.failed[0]
             raise SimrealError(f"{each.candidate} on {each.target.label}, seed {each.seed}: {reason}")

@@ -33,6 +33,13 @@ def test_the_best_of_each_kind_are_chosen() -> None:
     assert matrix_tables.choose(SCREEN) == ("cotrain", "finetune", "color-match")
 
 
+def test_a_part_of_a_method_is_not_chosen_beside_it() -> None:
+    parts = [*SCREEN, *rows("match-appearance", {"easy": 1.0, "hard": 0.9})]
+    assert matrix_tables.choose(parts)[:2] == ("match-appearance", "cotrain")
+    whole = [*parts, *rows("match", {"easy": 1.0, "hard": 0.95})]
+    assert matrix_tables.choose(whole)[:2] == ("match", "cotrain")
+
+
 def test_a_method_that_lacks_cells_is_not_chosen_for_the_easy_ones_it_has() -> None:
     partly = [*SCREEN, *rows("l2-sp", {"easy": 1.0}), *rows("coral", {"easy": 1.0})]
     assert matrix_tables.choose(partly) == ("cotrain", "finetune", "color-match")
@@ -75,8 +82,14 @@ def test_severities_are_apart() -> None:
 
 
 def test_the_screen_is_a_picture() -> None:
-    found = matrix_tables.pictured([*SCREEN, *rows(ZERO_SHOT, {"easy": 0.5, "hard": 0.1})])
+    found = matrix_tables.gains_picture([*SCREEN, *rows(ZERO_SHOT, {"easy": 0.5, "hard": 0.1})])
     assert found.startswith(b"\x89PNG")
+
+
+def test_curves_are_a_picture() -> None:
+    base = [row | {"demos": 0} for row in rows(ZERO_SHOT, {"met": 0.3, "other": 0.2})]
+    found = [*rows("finetune", {"met": 0.5, "other": 0.9}), *rows(TARGET_ONLY, {"met": 0.1, "other": 0.2})]
+    assert matrix_tables.curves_picture([*base, *found]).startswith(b"\x89PNG")
 
 
 def test_no_row_yet_is_an_empty_table() -> None:
