@@ -86,9 +86,10 @@ def test_the_screen_is_a_picture() -> None:
     assert found.startswith(b"\x89PNG")
 
 
-def test_curves_are_a_picture() -> None:
-    base = [row | {"demos": 0} for row in rows(ZERO_SHOT, {"met": 0.3, "other": 0.2})]
-    found = [*rows("finetune", {"met": 0.5, "other": 0.9}), *rows(TARGET_ONLY, {"met": 0.1, "other": 0.2})]
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_curves_are_a_picture(seeds: int) -> None:
+    base = [row | {"demos": 0} for row in rows(ZERO_SHOT, {"met": 0.3, "other": 0.2}, seeds=seeds)]
+    found = [*rows("finetune", {"met": 0.5}, seeds=seeds), *rows(TARGET_ONLY, {"met": 0.1}, seeds=seeds)]
     assert matrix_tables.curves_picture([*base, *found]).startswith(b"\x89PNG")
 
 

@@ -55,10 +55,8 @@ def curves(label: str, points: Sequence[int], success: Mapping[str, Sequence[Seq
     places = np.arange(len(points))
     for name, lists in success.items():
         known = [k for k, rates in enumerate(lists) if rates]
-        means = np.array([np.mean(lists[k]) for k in known])
-        ends = [t_interval(lists[k]) if len(lists[k]) > 1 else (means[i],) * 2 for i, k in enumerate(known)]
+        means, low, high = _bands([lists[k] for k in known])
         (line,) = axes.plot(places[known], means, marker="o", label=name)
-        low, high = np.clip(np.array(ends).T, 0, 1) if ends else ([], [])
         axes.fill_between(places[known], low, high, alpha=0.15, color=line.get_color())
     axes.set_xticks(places, [str(point) for point in points])
     axes.set_ylim(-0.02, 1.02)
@@ -110,14 +108,21 @@ def _line(
     axes: Any, name: str, colour: str, budgets: Sequence[int], success: Sequence[Sequence[float]]
 ) -> None:
     """Draw the mean of a candidate, with a band of t-intervals."""
-    means = np.array([np.mean(rates) for rates in success])
-    low, high = np.clip(np.array([t_interval(rates) for rates in success]).T, 0, 1)
+    means, low, high = _bands(success)
     if budgets[0] == 0:
         axes.axhline(means[0], color=colour, label=name)
         axes.axhspan(low[0], high[0], color=colour, alpha=0.12, linewidth=0)
         return
     axes.plot(budgets, means, marker="o", markersize=4, color=colour, label=name)
     axes.fill_between(budgets, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _bands(success: Sequence[Sequence[float]]) -> tuple[Array, Array, Array]:
+    """Return means (K,) over training seeds, and the ends (K,) of their t-intervals; one seed has none."""
+    means = np.array([np.mean(rates) for rates in success])
+    ends = [t_interval(rates) if len(rates) > 1 else (rates[0], rates[0]) for rates in success]
+    low, high = np.clip(np.array(ends).reshape(-1, 2).T, 0, 1)
+    return means, low, high
 
 
 def _budget_axis(axes: Any, budgets: Sequence[int]) -> None:
