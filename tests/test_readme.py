@@ -45,9 +45,10 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("simreal ") and "--help" not in line]
 
 
-def test_commands(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(smoke_run: Path, taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(taught, "runs/p")
+    shutil.copytree(smoke_run, "runs/demo")
     Path("study.yaml").write_text(small_study())
     assert len(commands()) >= 5
     for arguments in commands():
