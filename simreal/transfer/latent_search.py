@@ -174,7 +174,7 @@ def _search(policy: Policy, problem: Problem, report: Report, size: int, looks: 
 
     if looks < 1:
         return torch.zeros(size)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of a faster optimizer: for thirty looks
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.GPSampler(seed=problem.seed % (1 << 32), deterministic_objective=True)
