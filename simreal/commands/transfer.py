@@ -1,6 +1,8 @@
 """`collect`, `adapt`, `methods`: target data, and what is made of it."""
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -249,6 +251,15 @@ class Methods(Common):
         if self.json:
             print(json.dumps(rows, indent=1))
             return
-        for row in rows:
-            needs, adapts = " + ".join(row["needs"]), row["adapts"]
-            print(f"{row['id']:<16} {row['setting']:<15} {needs:<34} {adapts:<18} {row['paper']}")
+        print("\n".join(_by_family([row | {"needs": " + ".join(row["needs"])} for row in rows])))
+
+
+def _by_family(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table of methods, those of a family under its name."""
+    columns = ("id", "setting", "needs", "adapts", "paper")
+    widths = [max(len(row[name]) for row in rows) for name in columns]
+    for family, own in itertools.groupby(rows, key=lambda row: row["family"]):
+        yield str(family)
+        for row in own:
+            cells = [row[name].ljust(width) for name, width in zip(columns, widths, strict=True)]
+            yield "  ".join(["", *cells]).rstrip()

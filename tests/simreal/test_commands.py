@@ -195,6 +195,16 @@ def test_methods_as_json(capsys) -> None:
     assert all(set(row) == {"id", "family", "setting", "needs", "adapts", "paper"} for row in rows)
 
 
+def test_methods_as_a_table(capsys) -> None:
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith("  ")]
+    assert [row.split()[0] for row in rows] == list(METHODS)
+    assert len(set(lines) - set(rows)) == len(lines) - len(rows)  # every family once
+    settings = {each.setting for each in METHODS.values()}
+    assert {row[20:35].strip() for row in rows} == settings  # under one another
+
+
 def test_a_method_says_what_it_lacks(smoke_run: Path) -> None:
     from simreal.errors import SimrealError
     from simreal.transfer import Problem
