@@ -2,7 +2,8 @@
 
 Every augmentation of `simreal pretrain --augment` is pretrained with the same seeds, and its student meets
 every domain of the suite as it is. The unit is a pretraining seed; its augmentations share the teacher, which
-sees no images. What is finished is kept; started again, it goes on.
+sees no images. A student that goes blind in training counts as it is then. What is finished is kept; started
+again, it goes on.
 """
 
 import dataclasses
@@ -24,6 +25,8 @@ from simreal.exits import run_script
 from simreal.presets import PRESETS, Preset
 from simreal.pretrain import PretrainConfig, run
 from simreal.pretrain.augment import AUGMENTATIONS, Augment
+from simreal.pretrain.distill import BlindStudentError
+from simreal.progress import say
 from simreal.results import write_result
 from simreal.study import Cell, Source, Table, cell, compute
 from simreal.targets import Target
@@ -71,7 +74,10 @@ def pretrained(augment: Augment, seed: int, options: Options) -> Path:
     if augment != BASELINE and not (folder / "teacher").is_dir():
         shutil.copytree(options.out / f"{BASELINE}-{seed}" / "teacher", folder / "teacher")
     distill = dataclasses.replace(sizes.distill, augment=augment)
-    run(PretrainConfig(teacher=sizes.teacher, distill=distill), folder, seed, resume=True)
+    try:
+        run(PretrainConfig(teacher=sizes.teacher, distill=distill), folder, seed, resume=True)
+    except BlindStudentError as error:
+        say(str(error))
     return folder
 
 
