@@ -20,7 +20,11 @@ def test_a_student_whose_convolution_has_died_is_refused(smoke_run: Path, tmp_pa
     if dead:
         with torch.no_grad():
             distillation.learner.policy.encoder.convolutions[2].bias.fill_(-100.0)
-        with pytest.raises(BlindStudentError, match=r"went blind by update 1: .* another --seed"):
+        with pytest.raises(BlindStudentError, match=r"went blind by update 2: .* another --seed"):
+            list(distillation.run())
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["round"] == 0
+        distillation.resume()
+        with pytest.raises(BlindStudentError):  # nor does it pass by going on
             list(distillation.run())
     else:
         assert len(list(distillation.run())) == 2
