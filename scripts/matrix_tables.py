@@ -26,8 +26,8 @@ def choose(rows: Rows) -> tuple[str, str, str]:
         SimrealError: if the screen is too small for that.
     """
     found = {name: cells for name, cells in _by_candidate(rows).items() if name in METHODS}
-    for part in (part for name in PARTS.keys() & found.keys() for part in PARTS[name]):
-        found.pop(part, None)
+    parts = {part for name, own in PARTS.items() if name in found for part in own}
+    found = {name: cells for name, cells in found.items() if name not in parts}
     needs = {name: method(name).needs for name in found}
     labelled = _ranked({
         name: cells for name, cells in found.items()

@@ -25,7 +25,7 @@ from simreal.errors import SimrealError
 
 RULE = (
     "fewest successes on the same episodes drops out, of equals the less preferred: the worst of three after "
-    "a fifth of the rollouts, then the worse of two (successive rejects; empirical success rule)"
+    "each ran a fifth of the rollouts, then the worse of two (successive rejects; empirical success rule)"
 )
 FEWEST = 2  # rollouts of each candidate: less tells nothing
 
