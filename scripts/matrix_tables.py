@@ -16,7 +16,8 @@ from simreal.transfer import METHODS, method
 
 Rows = list[dict[str, Any]]
 SOLVED = 0.9  # of the oracle's episodes
-PARTS = {"match": ("match-appearance", "match-motion")}  # screened beside the whole, never chosen beside it
+# Screened beside the whole, never chosen beside it.
+PARTS = {"match": ("match-appearance", "match-posture", "match-motion")}
 
 
 def choose(rows: Rows) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """Source frames that look as the demonstrations do: from real to simulation and back."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,23 +10,27 @@ from numpy.typing import NDArray
 from envs.appearance import Appearance, noise_offsets
 from envs.camera import DISTRACTOR, SEGMENT_COUNT, TABLE
 from policies import Policy
-from simreal.data.batch import Batch, concatenate
+from simreal.data.batch import Batch
 from simreal.data.source import SourceData
 from simreal.data.target import TargetData
 from simreal.errors import SimrealError
-from simreal.learning import Learner
-from simreal.transfer.base import BATCH_SIZE, Method, Problem, Report, SourceAccess
+from simreal.transfer.base import Method, Problem, Report, SourceAccess
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.looks import SURFACES, Look, looks
+from simreal.transfer.source_frames import first_learner, go_on, join
 
-_FIRST_RATE, _RATE = 1e-3, 2e-4
-_SMALL = 16  # source frames in an update of the first stage: many small updates learn more than a few large
 _JITTER = 0.1  # of a surface's brightness; half of it of each of its channels
 _ENOUGH = 0.4  # of the source's error on the demonstrations that may be left by looks alone
 _EARLY, _HOPELESS = 1 / 4, 0.5  # of the updates, after which looks that leave so much are given up
 _MOVE = 0.25  # most that the light of a look moves, image widths
 _FEW = 5  # pixels of other things: with fewer, distractors take any colour
 Array = NDArray[np.float32]
+Change = Callable[[Batch, np.random.Generator], Batch]
+
+
+def as_it_is(batch: Batch, rng: np.random.Generator) -> Batch:
+    """Return the batch."""
+    return batch
 
 
 def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, share: float = 1 / 4) -> Policy:
@@ -48,45 +53,38 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, sh
     Needs layers: the source must be a simulation. Simulation fitted to real frames as in Chebotar et al.
     2019, arXiv:1810.05687, here its appearance, and once.
     """
-    rng = problem.generator()
-    found = looks(_layers(problem), problem.demonstrated(), problem.gripper) if first else []
-    policy = _dressed(problem, report, found, rng, first) if found else None
-    if policy is None:
-        return finetune(problem, report)
-    return _join(problem, report, policy, found, rng, round(share * BATCH_SIZE))
+    policy = in_looks(problem, report, first, share)
+    return finetune(problem, report) if policy is None else policy
 
 
-def _dressed(
-    problem: Problem, report: Report, found: list[Look], rng: np.random.Generator, first: float
+def in_looks(
+    problem: Problem, report: Report, first: float, share: float, change: Change = as_it_is
 ) -> Policy | None:
-    """Learn from source frames in these looks; None as soon as they leave too much of the error."""
-    data, source = problem.demonstrated(), _layers(problem)
-    before = _error(problem.policy, data)
-    config = problem.learning(_FIRST_RATE, max(1, round(first * problem.updates)))
-    learner = Learner(problem.copy_of_policy(), config)
-    for updates, most in ((round(_EARLY * config.updates), _HOPELESS), (config.updates, _ENOUGH)):
-        while learner.done < updates:
-            report(learner.update(shown(source, found, rng, _SMALL)))
-        policy = learner.averaged().train()
+    """Learn from source frames in the demonstrations' looks, then from both; None if looks tell too little.
+
+    Args:
+        problem: With demonstrations, and with a source that has layers unless `first` is 0.
+        report: Told of every update.
+        first: Updates on source frames alone, as a multiple of the budget's; 0 for none: then it is None.
+        share: Source frames to one of the demonstrations', later.
+        change: What else is done to source frames.
+    """
+    if not first:
+        return None
+    data, source, rng = problem.demonstrated(), _layers(problem), problem.generator()
+    found = looks(source, data, problem.gripper)
+    if not found:
+        return None
+
+    def draw(rng: np.random.Generator, size: int) -> Batch:
+        return change(shown(source, found, rng, size), rng)
+
+    before, learner = _error(problem.policy, data), first_learner(problem, first)
+    for part, most in ((_EARLY, _HOPELESS), (1.0, _ENOUGH)):
+        policy = go_on(learner, round(part * learner.config.updates), draw, rng, report)
         if _error(policy, data) > most * before:
             return None
-    return policy
-
-
-def _join(
-    problem: Problem, report: Report, policy: Policy, found: list[Look], rng: np.random.Generator, beside: int
-) -> Policy:
-    """Go on with the demonstrations, and `beside` source frames in their looks in every update."""
-    data, source = problem.demonstrated(), _layers(problem)
-    learner = Learner(policy, problem.learning(_RATE, max(1, problem.updates // 2)))
-    while learner.done < learner.config.updates:
-        batch = data.batch(rng, BATCH_SIZE)
-        if beside:
-            # Without goal positions, as in `cotrain`: they would hold the features to the source's camera.
-            other = dataclasses.replace(shown(source, found, rng, beside), auxiliary={})
-            batch = concatenate(batch, other)
-        report(learner.update(batch))
-    return learner.averaged()
+    return join(problem, report, policy, draw, rng, share)
 
 
 @torch.inference_mode()

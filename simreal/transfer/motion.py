@@ -5,6 +5,8 @@ inertia: :math:`A` (P, A) is fitted on the source's episodes, the gain :math:`\g
 (P,) on the demonstrations. :math:`\gamma` of 0.3 is a robot that moves a third as far.
 """
 
+import functools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,10 +14,11 @@ from scipy import stats
 
 from policies import Policy
 from simreal.data.motions import Motions, Totals
-from simreal.transfer.appearances import match_appearance
+from simreal.transfer.appearances import in_looks
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.loop import source_of
+from simreal.transfer.postures import deviations, match_posture, posed
 
 _USUAL = 0.9  # of the source's episodes have a gain that the policy has learned to live with
 _SURE = 0.95
@@ -46,20 +49,26 @@ def match_motion(problem: Problem, report: Report, *, most: float = _MOST) -> Po
 def match(
     problem: Problem, report: Report, *, first: float = 3.2, share: float = 1 / 4, most: float = _MOST
 ) -> Policy:
-    r"""Match appearance, then motion: perception, head and dynamics by the same demonstrations.
+    r"""Match appearance and posture, then motion: perception, head and dynamics by the same demonstrations.
 
-    .. math:: \min_{f, h} E_{s, a \sim D_S, \; e} \| h(f(\hat c_e \circ s)) - a \|^2, \text{ then with } D_T,
-              \quad h \leftarrow k h
+    .. math:: \min_{f, h} E_{s, a \sim D_S, \; e} \| h(f(\hat c_e \circ s, q_e)) - a \|^2, \text{ then with }
+              D_T, \quad h \leftarrow k h
 
-    with images :math:`\hat c_e \circ s` (B, H, W, 3) of the source as demonstration :math:`e` looks, and
-    actions :math:`a` (B, A): first `match_appearance` with `first` and `share`, then the actions are scaled
-    by the :math:`k` of `match_motion`, `most` at the most. What either finds nothing of, it leaves to
-    fine-tuning; with `first` 0 and `most` 1 all is fine-tuning. Exists for targets of which nobody knows what
-    is different, such as a camera that swaps its channels on a robot with slow servos. The two together are
-    our own; the parts are after Chebotar et al. 2019, arXiv:1810.05687, and Christiano et al. 2016,
-    arXiv:1610.03518.
+    with images :math:`\hat c_e \circ s` (B, H, W, 3) of the source as demonstration :math:`e` looks,
+    proprioception :math:`q_e` (B, P) that deviates as the demonstrations' does, and actions :math:`a` (B,
+    A): first `match_appearance` with such proprioception or, where looks explain too little,
+    `match_posture`, with `first` and `share`; then the actions are scaled by the :math:`k` of
+    `match_motion`, `most` at the most. What none finds anything of is left to fine-tuning; with `first` 0
+    and `most` 1 all is fine-tuning. Exists for targets of which nobody knows what is different, such as a
+    camera that swaps its channels on a robot with slow servos. The three together are our own; the parts are
+    after Chebotar et al. 2019, arXiv:1810.05687, and Christiano et al. 2016, arXiv:1610.03518.
     """
-    return scaled(match_appearance(problem, report, first=first, share=share), _factor(problem, most))
+    data = problem.demonstrated()
+    apart = deviations(source_of(problem).motions(), data.motions(), problem.gripper)
+    policy = in_looks(problem, report, first, share, functools.partial(posed, apart=apart))
+    if policy is None:
+        policy = match_posture(problem, report, first=first, share=share)
+    return scaled(policy, _factor(problem, most))
 
 
 def _factor(problem: Problem, most: float) -> float:

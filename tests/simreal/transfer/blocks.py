@@ -27,10 +27,14 @@ Act = Callable[[Array, Array], Array]  # images (E, H, W, 3) and proprioception 
 
 @dataclass(frozen=True)
 class World:
-    """How far a robot moves for its actions, and in which orders its camera has the channels by turns."""
+    """How far a robot moves for its actions, and in which orders its camera has the channels by turns.
+
+    Its elbow, if it has one, follows from where it is, but for how far it wanders off in an episode.
+    """
 
     gain: float | Array = 1.0
     orders: tuple[str, ...] = ("rgb",)
+    elbow: float | None = None
 
     def episodes(
         self, rng: np.random.Generator, count: int, steps: int = STEPS, act: Act | None = None
@@ -46,8 +50,11 @@ class World:
         other = np.where(clear[:, None], other, aside)
         order = np.array(self.orders)[np.arange(count) % len(self.orders)]
         found = []
-        for _ in range(steps):
+        for number in range(steps):
             columns = _columns(goal, other, pose)
+            if self.elbow is not None:
+                bent = pose.prod(axis=1) / SIZE**2 + rng.normal(self.elbow * number / steps, 0.01, count)
+                columns["proprio"] = np.column_stack([columns["proprio"], bent]).astype(np.float32)
             images = _composed(columns, order)
             done = columns["action"] if act is None else act(images, columns["proprio"])
             found.append(columns | {"executed": done, "episode": np.arange(count), "image": images})
@@ -111,14 +118,14 @@ class Blocks:
     policy: Policy
     World = World
 
-    def problem(self, data: TargetData, updates: int = 150) -> Problem:
-        return Problem(self.policy, 0, data, self.source, updates=updates)
+    def problem(self, data: TargetData, updates: int = 150, gripper: tuple[int, ...] = ()) -> Problem:
+        return Problem(self.policy, 0, data, self.source, updates=updates, gripper=gripper)
 
 
-def make_blocks(folder: Path) -> Blocks:
+def make_blocks(folder: Path, elbow: float | None = None) -> Blocks:
     """Record the source below `folder` and train the policy; some seconds."""
     rng = np.random.default_rng(0)
-    columns, _ = World(rng.uniform(0.85, 1.15, 300)).episodes(rng, 300)
+    columns, _ = World(rng.uniform(0.85, 1.15, 300), elbow=elbow).episodes(rng, 300)
     count = len(columns["action"])
     data = SourceData.create(folder, count, Frames(columns))
     data.append(Frames(columns), count)
@@ -127,8 +134,8 @@ def make_blocks(folder: Path) -> Blocks:
     source = SourceAccess(data, Domain("source", 0, distributions=plain))
     torch.manual_seed(0)
     encoder = EncoderConfig(
-        vectors=(("proprio", 2),), image_shape=(SIZE, SIZE, 3), feature_size=32, hidden=(32,),
-        channels=(8, 16), strides=(1, 1),
+        vectors=(("proprio", 2 + (elbow is not None)),), image_shape=(SIZE, SIZE, 3), feature_size=32,
+        hidden=(32,), channels=(8, 16), strides=(1, 1),
     )  # fmt: skip
     policy = Policy(PolicyConfig(encoder, HeadConfig((32,)), 2))
     learner, rng = Learner(policy, LearnConfig(400, 4e-3)), np.random.default_rng(0)

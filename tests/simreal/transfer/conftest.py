@@ -93,6 +93,12 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return load("blocks").make_blocks(tmp_path_factory.mktemp("blocks") / "source")
 
 
+@pytest.fixture(scope="session")
+def elbows(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the blocks again, for a robot that also says how its elbow is bent."""
+    return load("blocks").make_blocks(tmp_path_factory.mktemp("elbows") / "source", elbow=0.0)
+
+
 def load(name: str) -> Any:
     """Return a module of this folder, which is no package."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
