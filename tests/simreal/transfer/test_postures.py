@@ -36,17 +36,17 @@ def recorded(seed: int, count: int, bias: float = 0.0, noise: float = 0.01) -> M
     return Motions(proprio.astype(np.float32), zeros, np.repeat(np.arange(count), 6))
 
 
-SOURCE = recorded(0, 200)
+SOURCE = recorded(0, 100)
 
 
 @given(st.integers(1, 1000), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_as_the_source_is_nothing_deviates(seed: int, count: int) -> None:
     assert deviations(SOURCE, recorded(seed, count), GRIPPER).shape == (0, 4)
 
 
 @given(st.floats(0.15, 2.0), st.sampled_from([-1, 1]), st.integers(1, 1000), st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_bias_is_found_and_where_the_gripper_is_stays(
     size: float, sign: int, seed: int, count: int
 ) -> None:
@@ -102,7 +102,7 @@ def wandering(elbows: Any, seed: int, count: int, **changed: Any) -> TargetData:
 
 @pytest.fixture(scope="module")
 def problem(elbows: Any) -> Problem:
-    problem: Problem = elbows.problem(wandering(elbows, 1, 4), updates=60, gripper=GRIPPER)
+    problem: Problem = elbows.problem(wandering(elbows, 1, 4), updates=40, gripper=GRIPPER)
     return problem
 
 
@@ -126,11 +126,18 @@ def test_recorded_data_are_enough(elbows: Any, problem: Problem) -> None:
     assert not same(method("match-posture").adapt(short), finetune(short, quiet))
 
 
-@pytest.mark.parametrize("off", [{}, {"first": 0.0}], ids=["on", "off"])
-def test_match_has_it_beside_the_looks(elbows: Any, off: dict[str, float]) -> None:
+def test_match_has_it_beside_the_looks(elbows: Any) -> None:
     orders = ("bgr", "bgr", "rgb")
-    both: Problem = elbows.problem(wandering(elbows, 1, 9, orders=orders), updates=60, gripper=GRIPPER)
+    both: Problem = elbows.problem(wandering(elbows, 1, 9, orders=orders), updates=40, gripper=GRIPPER)
     fresh = wandering(elbows, 2, 60, orders=orders)
     parts = [error(run(both, quiet), fresh) for run in (match_appearance, match_posture)]
-    ratio = error(match(both, quiet, **off), fresh) / min(parts)
-    assert (ratio < 0.8) == (not off), f"{ratio:.3f} of what the better part leaves"
+    ratio = error(match(both, quiet), fresh) / min(parts)
+    assert ratio < 0.8, f"{ratio:.3f} of what the better part leaves"
+
+
+def test_match_has_it_where_looks_explain_too_little(elbows: Any) -> None:
+    data = wandering(elbows, 1, 9)
+    turned = dataclasses.replace(data, actions=data.actions[:, ::-1].copy())
+    other: Problem = elbows.problem(turned, updates=10, gripper=GRIPPER)
+    assert same(match(other, quiet, most=1.0), match_posture(other, quiet))
+    assert not same(match_posture(other, quiet), finetune(other, quiet))
