@@ -122,7 +122,7 @@ class Blocks:
         return Problem(self.policy, 0, data, self.source, updates=updates, gripper=gripper)
 
 
-def make_blocks(folder: Path, elbow: float | None = None) -> Blocks:
+def make_blocks(folder: Path, elbow: float | None = None, updates: int = 400) -> Blocks:
     """Record the source below `folder` and train the policy; some seconds."""
     rng = np.random.default_rng(0)
     columns, _ = World(rng.uniform(0.85, 1.15, 300), elbow=elbow).episodes(rng, 300)
@@ -138,7 +138,7 @@ def make_blocks(folder: Path, elbow: float | None = None) -> Blocks:
         hidden=(32,), channels=(8, 16), strides=(1, 1),
     )  # fmt: skip
     policy = Policy(PolicyConfig(encoder, HeadConfig((32,)), 2))
-    learner, rng = Learner(policy, LearnConfig(400, 4e-3)), np.random.default_rng(0)
-    for _ in range(400):
+    learner, rng = Learner(policy, LearnConfig(updates, 4e-3)), np.random.default_rng(0)
+    for _ in range(updates):
         learner.update(source.batch(rng, 32))
     return dataclasses.replace(Blocks(source, policy), policy=learner.averaged())

@@ -96,7 +96,7 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def elbows(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the blocks again, for a robot that also says how its elbow is bent."""
-    return load("blocks").make_blocks(tmp_path_factory.mktemp("elbows") / "source", elbow=0.0)
+    return load("blocks").make_blocks(tmp_path_factory.mktemp("elbows") / "source", elbow=0.0, updates=200)
 
 
 def load(name: str) -> Any:

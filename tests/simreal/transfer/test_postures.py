@@ -102,7 +102,7 @@ def wandering(elbows: Any, seed: int, count: int, **changed: Any) -> TargetData:
 
 @pytest.fixture(scope="module")
 def problem(elbows: Any) -> Problem:
-    problem: Problem = elbows.problem(wandering(elbows, 1, 4), updates=40, gripper=GRIPPER)
+    problem: Problem = elbows.problem(wandering(elbows, 1, 4), updates=25, gripper=GRIPPER)
     return problem
 
 
@@ -128,7 +128,7 @@ def test_recorded_data_are_enough(elbows: Any, problem: Problem) -> None:
 
 def test_match_has_it_beside_the_looks(elbows: Any) -> None:
     orders = ("bgr", "bgr", "rgb")
-    both: Problem = elbows.problem(wandering(elbows, 1, 9, orders=orders), updates=40, gripper=GRIPPER)
+    both: Problem = elbows.problem(wandering(elbows, 1, 9, orders=orders), updates=25, gripper=GRIPPER)
     fresh = wandering(elbows, 2, 60, orders=orders)
     parts = [error(run(both, quiet), fresh) for run in (match_appearance, match_posture)]
     ratio = error(match(both, quiet), fresh) / min(parts)
