@@ -32,7 +32,7 @@ from simreal.progress import progress, say
 from simreal.results import write_result
 from simreal.seeds import Purpose
 from simreal.study import Cell, Source, Table, cell, compute, shared_of, tune_target_only
-from simreal.targets import Target, label_of, parse_target
+from simreal.targets import Target, parse_target
 from simreal.transfer import UPDATES, SourceAccess
 
 TUNING_RUN = 900  # of the screen in scripts/transfer_matrix.py
@@ -54,7 +54,7 @@ class Options:
     run_seed: int = TUNING_RUN
     """Which of the table's cells: 900 are the screen's, 700 the confirmation's."""
     methods: tuple[str, ...] = ("finetune", "color-match")
-    """Whose gains are predicted."""
+    """Whose gains are predicted, over the domains that all of them have."""
     demos: int = 10
     score_seeds: int = 3
     """Of the table's seeds: on their demonstrations the scores are taken. Gains are means over all."""
@@ -86,7 +86,7 @@ def main(options: Options) -> None:
     if len({source.name for source in sources}) < len(sources):
         raise SimrealError("--run: two runs have folders of one name, and results go by it")
     rows = tables.rows_of(options.table, sources[0], options.run_seed, options.demos)
-    labels = {label_of(row["domain"], row["severity"]): row["family"] for row in rows}
+    labels = tables.domains_of(rows, options.methods)
     targets = tuple(parse_target(name, sources[0].env_id).label for name in options.targets)
     options = dataclasses.replace(options, targets=targets)
     kept = [_kept(source, options) for source in sources]

@@ -44,6 +44,16 @@ def rows_of(path: Path, source: Source, run_seed: int, demos: int) -> Rows:
     return found
 
 
+def domains_of(rows: Rows, methods: Sequence[str]) -> dict[str, str]:
+    """Return the label and the family of each domain that has every method which any domain has."""
+    tried: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        tried[label_of(row["domain"], row["severity"])].add(row["candidate"])
+    needed = set(methods) & set().union(*tried.values())
+    families = {label_of(row["domain"], row["severity"]): row["family"] for row in rows}
+    return {label: family for label, family in families.items() if needed <= tried[label]}
+
+
 def means(scores: Sequence[Scores]) -> dict[str, float | None]:
     """Return the mean of each score; None where it is missing somewhere."""
     found: dict[str, float | None] = {}

@@ -34,6 +34,13 @@ def test_gains_are_paired_by_seed_and_over_the_baselines_that_are_there() -> Non
     assert found["finetune: gain over zero-shot"] == pytest.approx([0.3, -0.1])
 
 
+def test_domains_are_those_that_every_method_has() -> None:
+    both = [*rows("finetune", ("blur", 0, 1.0), ("glare", 0, 1.0)), *rows("mmd", ("blur", 0, 1.0))]
+    both = [row | {"family": "sensing"} for row in both]
+    assert tables.domains_of(both, ["finetune", "mmd", "coral"]) == {"blur@3": "sensing"}
+    assert set(tables.domains_of(both, ["finetune"])) == {"blur@3", "glare@3"}
+
+
 def test_the_static_ranking_puts_mild_and_single_shifts_first() -> None:
     families = {"a@5": "appearance", "b@1": "combined", "c@1": "sensing", "d@1": "appearance"}
     ranked = tables.static_ranking(families)
