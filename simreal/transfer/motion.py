@@ -18,7 +18,7 @@ from simreal.transfer.appearances import in_looks
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.loop import source_of
-from simreal.transfer.postures import deviations, match_posture, posed
+from simreal.transfer.postures import apart_in, in_posture, posed
 
 _USUAL = 0.9  # of the source's episodes have a gain that the policy has learned to live with
 _SURE = 0.95
@@ -63,11 +63,12 @@ def match(
     camera that swaps its channels on a robot with slow servos. The three together are our own; the parts are
     after Chebotar et al. 2019, arXiv:1810.05687, and Christiano et al. 2016, arXiv:1610.03518.
     """
-    data = problem.demonstrated()
-    apart = deviations(source_of(problem).motions(), data.motions(), problem.gripper)
+    apart = apart_in(problem)
     policy = in_looks(problem, report, first, share, functools.partial(posed, apart=apart))
     if policy is None:
-        policy = match_posture(problem, report, first=first, share=share)
+        policy = in_posture(problem, report, first, share, apart)
+    if policy is None:
+        policy = finetune(problem, report)
     return scaled(policy, _factor(problem, most))
 
 

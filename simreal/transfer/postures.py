@@ -42,9 +42,14 @@ def match_posture(problem: Problem, report: Report, *, first: float = 3.2, share
     then looks to itself, but not that it means nothing. Randomization fitted to the target as in Chebotar et
     al. 2019, arXiv:1810.05687, here of the proprioception, and once.
     """
-    apart = deviations(source_of(problem).motions(), problem.demonstrated().motions(), problem.gripper)
+    policy = in_posture(problem, report, first, share, apart_in(problem))
+    return finetune(problem, report) if policy is None else policy
+
+
+def in_posture(problem: Problem, report: Report, first: float, share: float, apart: Array) -> Policy | None:
+    """Learn from source frames with deviations (T, P), then from both; None with `first` 0 or without any."""
     if not first or not len(apart):
-        return finetune(problem, report)
+        return None
     source, rng = source_of(problem), problem.generator()
 
     def draw(rng: np.random.Generator, size: int) -> Batch:
@@ -63,6 +68,11 @@ def posed(batch: Batch, rng: np.random.Generator, apart: Array) -> Batch:
     drawn = apart[rng.integers(len(apart), size=len(proprio))].astype(np.float32)
     moved = batch.observation | {"proprio": proprio + torch.from_numpy(drawn)}
     return dataclasses.replace(batch, observation=moved)
+
+
+def apart_in(problem: Problem) -> Array:
+    """Return the `deviations` of the demonstrations."""
+    return deviations(source_of(problem).motions(), problem.demonstrated().motions(), problem.gripper)
 
 
 def deviations(source: Motions, target: Motions, gripper: tuple[int, ...]) -> Array:
