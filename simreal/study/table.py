@@ -37,15 +37,13 @@ class Table:
         """
         self.path, self.journal = path, path.with_suffix(".journal")
         self._copy = copy
-        try:
-            rows = pq.read_table(path).to_pylist() if path.is_file() else []
-        except pa.ArrowException as error:
-            raise SimrealError(f"{path}: truncated or damaged: {error}") from None
+        journalled = _journalled(self.journal)  # first: another process may merge it before the next line
+        rows = _merged(path)
         self._rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
         self._merged, self._merged_s = len(rows), time.monotonic()
         self._appending: BinaryIO | None = None
         self._unmerged = 0
-        for row in _journalled(self.journal):
+        for row in journalled:
             self._rows[row["key"]] = row
             self._unmerged += 1
 
@@ -90,13 +88,30 @@ class Table:
         return [self._rows[key] for key in keys if key in self]
 
 
+def _merged(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a parquet file, all of one version of it; none if there is none."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(
+            "rb"
+        ) as file:  # of a path pyarrow opens the file twice, and it may be replaced in between
+            rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise SimrealError(f"{path}: truncated or damaged: {error}") from None
+    return rows
+
+
 def _journalled(path: Path) -> list[dict[str, Any]]:
     """Return the whole lines of a journal; a last one that was cut off has no end.
 
     Raises:
         SimrealError: if another line is damaged.
     """
-    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
     try:
         rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [row for row in rows if row["key"]]

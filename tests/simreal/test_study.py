@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,28 @@ def test_killed_between_the_two_files_of_a_merge(tmp_path: Path) -> None:
     table = Table(tmp_path / "t.parquet")
     table.merge()
     assert pq.read_table(tmp_path / "t.parquet").to_pylist() == rows
+
+
+def test_a_reader_beside_a_study_sees_every_cell_that_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simreal.study.table._MERGE_S", 0.005)  # so that both files are often replaced
+    path, count = tmp_path / "t.parquet", 1000
+    added = [0]
+
+    def study() -> None:
+        table = Table(path)
+        for number in range(count):
+            table.add({"key": f"{number}", "returns": [number / 3] * (number % 40)})
+            added[0] = number + 1
+
+    writer = threading.Thread(target=study)
+    writer.start()
+    while writer.is_alive():
+        before = added[0]
+        assert len(list(Table(path))) >= before
+    writer.join()
+    assert len(list(Table(path))) == count
 
 
 def test_a_table_is_written_whole_a_few_times_only(tmp_path: Path) -> None:
