@@ -18,8 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         args=sys.argv[1:] if arguments is None else arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)[:1],
     )
-    workers.set_threads(1)
-    return exit_code("simreal", command.execute)
+    with workers.threads(1):
+        return exit_code("simreal", command.execute)
 
 
 def entry() -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from policies import Policy, PolicyConfig
+from simreal import workers
 from simreal.deploy.newest import Newest
 from simreal.errors import SimrealError
 
@@ -89,7 +90,7 @@ def work(
     """Learn from every transition that is the newest, until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the loop to handle
     os.nice(19)
-    torch.set_num_threads(1)
+    workers.begin()
     heard = Newest(transitions, transition_layout(config))
     told = Newest(weights, np.dtype([("weights", np.float32, (size,))]))
     try:

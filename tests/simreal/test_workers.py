@@ -1,4 +1,4 @@
-"""How many threads a process computes with."""
+"""How many threads a process computes with, and with which numbers."""
 
 import os
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +27,21 @@ def test_more_threads_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_has_one_thread_whatever_is_asked() -> None:
     assert workers.submit(threads_inside, 2).result() == (1, 1)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_denormal_numbers_are_zero_for_a_while(before: bool) -> None:
+    torch.set_flush_denormal(before)
+    try:
+        with workers.threads(1):
+            assert float(torch.full((), 1e-39) * 1) == 0
+        assert (float(torch.full((), 1e-39) * 1) == 0) == before
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_denormal_numbers_are_zero_in_a_worker() -> None:
+    assert workers.submit(workers.flushes_denormals).result()
 
 
 def test_after_a_worker_died_there_are_new_ones() -> None:
