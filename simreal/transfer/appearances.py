@@ -17,7 +17,7 @@ from simreal.errors import SimrealError
 from simreal.transfer.base import Method, Problem, Report, SourceAccess
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.looks import SURFACES, Look, looks
-from simreal.transfer.source_frames import first_learner, go_on, join
+from simreal.transfer.source_frames import Draw, first_learner, go_on, join
 
 _JITTER = 0.1  # of a surface's brightness; half of it of each of its channels
 _ENOUGH = 0.4  # of the source's error on the demonstrations that may be left by looks alone
@@ -58,7 +58,12 @@ def match_appearance(problem: Problem, report: Report, *, first: float = 3.2, sh
 
 
 def in_looks(
-    problem: Problem, report: Report, first: float, share: float, change: Change = as_it_is
+    problem: Problem,
+    report: Report,
+    first: float,
+    share: float,
+    change: Change = as_it_is,
+    otherwise: Draw | None = None,
 ) -> Policy | None:
     """Learn from source frames in the demonstrations' looks, then from both; None if looks tell too little.
 
@@ -68,23 +73,27 @@ def in_looks(
         first: Updates on source frames alone, as a multiple of the budget's; 0 for none: then it is None.
         share: Source frames to one of the demonstrations', later.
         change: What else is done to source frames.
+        otherwise: Draws other source frames, for the updates that are left where looks tell too little.
     """
     if not first:
         return None
     data, source, rng = problem.demonstrated(), _layers(problem), problem.generator()
     found = looks(source, data, problem.gripper)
-    if not found:
-        return None
+    before, learner = _error(problem.policy, data), first_learner(problem, first)
 
     def draw(rng: np.random.Generator, size: int) -> Batch:
         return change(shown(source, found, rng, size), rng)
 
-    before, learner = _error(problem.policy, data), first_learner(problem, first)
-    for part, most in ((_EARLY, _HOPELESS), (1.0, _ENOUGH)):
+    def explain(part: float, most: float) -> bool:
         policy = go_on(learner, round(part * learner.config.updates), draw, rng, report)
-        if _error(policy, data) > most * before:
-            return None
-    return join(problem, report, policy, draw, rng, share)
+        return _error(policy, data) <= most * before
+
+    if found and explain(_EARLY, _HOPELESS) and explain(1.0, _ENOUGH):
+        otherwise = draw
+    if otherwise is None:
+        return None
+    policy = go_on(learner, learner.config.updates, otherwise, rng, report)
+    return join(problem, report, policy, otherwise, rng, share)
 
 
 @torch.inference_mode()

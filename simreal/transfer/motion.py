@@ -56,17 +56,16 @@ def match(
 
     with images :math:`\hat c_e \circ s` (B, H, W, 3) of the source as demonstration :math:`e` looks,
     proprioception :math:`q_e` (B, P) that deviates as the demonstrations' does, and actions :math:`a` (B,
-    A): first `match_appearance` with such proprioception or, where looks explain too little,
-    `match_posture`, with `first` and `share`; then the actions are scaled by the :math:`k` of
+    A): first `match_appearance` with such proprioception, which goes on with the source's own looks where
+    the demonstrations' explain too little; then the actions are scaled by the :math:`k` of
     `match_motion`, `most` at the most. What none finds anything of is left to fine-tuning; with `first` 0
     and `most` 1 all is fine-tuning. Exists for targets of which nobody knows what is different, such as a
     camera that swaps its channels on a robot with slow servos. The three together are our own; the parts are
     after Chebotar et al. 2019, arXiv:1810.05687, and Christiano et al. 2016, arXiv:1610.03518.
     """
     apart = apart_in(problem)
-    policy = in_looks(problem, report, first, share, functools.partial(posed, apart=apart))
-    if policy is None:
-        policy = in_posture(problem, report, first, share, apart)
+    change, otherwise = functools.partial(posed, apart=apart), in_posture(problem, apart)
+    policy = in_looks(problem, report, first, share, change, otherwise)
     if policy is None:
         policy = finetune(problem, report)
     return scaled(policy, _factor(problem, most))

@@ -19,7 +19,7 @@ from simreal.data.motions import Motions
 from simreal.transfer.base import Method, Problem, Report
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.loop import source_of
-from simreal.transfer.source_frames import first_learner, go_on, join
+from simreal.transfer.source_frames import Draw, first_learner, go_on, join
 
 _DEGREE = 4
 _DRAWS, _UNUSUAL = 200, 1.25  # sets of source episodes; how far above all of them is not by chance
@@ -42,22 +42,22 @@ def match_posture(problem: Problem, report: Report, *, first: float = 3.2, share
     then looks to itself, but not that it means nothing. Randomization fitted to the target as in Chebotar et
     al. 2019, arXiv:1810.05687, here of the proprioception, and once.
     """
-    policy = in_posture(problem, report, first, share, apart_in(problem))
-    return finetune(problem, report) if policy is None else policy
+    draw = in_posture(problem, apart_in(problem))
+    if not first or draw is None:
+        return finetune(problem, report)
+    learner, rng = first_learner(problem, first), problem.generator()
+    policy = go_on(learner, learner.config.updates, draw, rng, report)
+    return join(problem, report, policy, draw, rng, share)
 
 
-def in_posture(problem: Problem, report: Report, first: float, share: float, apart: Array) -> Policy | None:
-    """Learn from source frames with deviations (T, P), then from both; None with `first` 0 or without any."""
-    if not first or not len(apart):
-        return None
-    source, rng = source_of(problem), problem.generator()
+def in_posture(problem: Problem, apart: Array) -> Draw | None:
+    """Return what draws source frames with deviations (T, P); None without any."""
+    source = source_of(problem)
 
     def draw(rng: np.random.Generator, size: int) -> Batch:
         return posed(source.batch(rng, size), rng, apart)
 
-    learner = first_learner(problem, first)
-    policy = go_on(learner, learner.config.updates, draw, rng, report)
-    return join(problem, report, policy, draw, rng, share)
+    return draw if len(apart) else None
 
 
 def posed(batch: Batch, rng: np.random.Generator, apart: Array) -> Batch:

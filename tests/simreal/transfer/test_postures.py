@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import Policy
+from simreal.data.batch import Batch
 from simreal.data.motions import Motions
 from simreal.data.target import TargetData
-from simreal.transfer import Problem, method
+from simreal.transfer import Problem, appearances, method
 from simreal.transfer.appearances import match_appearance
 from simreal.transfer.fine_tuning import finetune
 from simreal.transfer.motion import match
@@ -135,9 +136,21 @@ def test_match_has_it_beside_the_looks(elbows: Any) -> None:
     assert ratio < 0.8, f"{ratio:.3f} of what the better part leaves"
 
 
-def test_match_has_it_where_looks_explain_too_little(elbows: Any) -> None:
-    data = wandering(elbows, 1, 9)
-    turned = dataclasses.replace(data, actions=data.actions[:, ::-1].copy())
-    other: Problem = elbows.problem(turned, updates=10, gripper=GRIPPER)
-    assert same(match(other, quiet, most=1.0), match_posture(other, quiet))
-    assert not same(match_posture(other, quiet), finetune(other, quiet))
+@pytest.mark.parametrize(("limit", "updates"), [("_HOPELESS", 20), ("_ENOUGH", 80)])
+def test_match_goes_on_with_it_where_looks_explain_too_little(
+    elbows: Any, problem: Problem, monkeypatch: pytest.MonkeyPatch, limit: str, updates: int
+) -> None:
+    monkeypatch.setattr(appearances, limit, 0.0)
+    drawn, shown = [0], appearances.shown
+
+    def counted(source: Any, found: Any, rng: Any, size: int) -> Batch:
+        drawn[0] += 1
+        return shown(source, found, rng, size)
+
+    monkeypatch.setattr(appearances, "shown", counted)
+    reported: list[object] = []
+    adapted, fresh = match(problem, reported.append, most=1.0), wandering(elbows, 2, 60)
+    assert drawn == [updates]
+    assert len(reported) == 80 + 12
+    ratio = error(adapted, fresh) / error(finetune(problem, quiet), fresh)
+    assert ratio < 0.6, f"{ratio:.3f} of what fine-tuning leaves"
