@@ -22,6 +22,8 @@ Array = NDArray[np.float32]
 _BLUR_REFERENCE_PX = 64  # `image_blur_sigma_px` counts pixels of an image this wide
 _NOISE_VALUES = 1 << 20
 _KEYS = tuple(key for key in FIELDS if key.startswith("appearance.") or key.startswith("sensing.image_"))
+_NAMES = {key: key.split(".")[1] for key in _KEYS}
+_NOMINAL: dict[str, Any] = {name: FIELDS[key].default for key, name in _NAMES.items()}
 # RGB <-> YIQ (FCC NTSC 1953): hue turns in the IQ plane and leaves luminance alone.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
@@ -70,9 +72,8 @@ class Appearance:
 
     def __getitem__(self, index: int) -> "_Look":
         """Return the look of one frame."""
-        columns = self._columns
-        values = {
-            key.split(".")[1]: columns[key][index] if key in columns else FIELDS[key].default for key in _KEYS
+        values = _NOMINAL | {
+            _NAMES[key]: column[index] for key, column in self._columns.items() if key in _NAMES
         }
         return _Look(self.palette[index], self.colour_matrix[index], int(self.noise_offset[index]), values)
 
@@ -125,21 +126,36 @@ def _compose_frame(layers: Layers, look: _Look) -> NDArray[np.uint8]:
     if pattern is None or pattern.ndim == 2:
         # Light has no colour, so the camera's matrix can act on eleven colours, not on each pixel.
         image = (look.palette @ look.colour_matrix.T).take(layers.segment, axis=0)
-        image *= light[..., None]
+        image *= _thrice(light)
     else:
         image = look.palette.take(layers.segment, axis=0)
-        image = cv2.transform(image * pattern * light[..., None], look.colour_matrix)
+        image *= pattern
+        image *= _thrice(light)
+        image = cv2.transform(image, look.colour_matrix)
     if values["glare_strength"] > 0:
         image += _glare(values, len(image))[..., None] * look.colour_matrix.sum(axis=1)
     if values["gamma"] != 1:
-        image = cv2.pow(np.clip(image, 0, 1), float(values["gamma"]))
+        image = cv2.pow(_clip(image), float(values["gamma"]))
     sigma = float(values["image_blur_sigma_px"]) * len(image) / _BLUR_REFERENCE_PX
     if sigma > 0.05:
-        image = cv2.GaussianBlur(np.clip(image, 0, 1), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        image = cv2.GaussianBlur(_clip(image), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     if values["image_noise_std"] > 0:
         noise = _noise(look.noise_offset, image.shape)
-        image = cv2.scaleAdd(noise, float(values["image_noise_std"]), np.clip(image, 0, 1))
-    return (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        image = cv2.scaleAdd(noise, float(values["image_noise_std"]), _clip(image))
+    image = _clip(image)
+    image *= np.float32(255)
+    image += np.float32(0.5)
+    return image.astype(np.uint8)  # type: ignore[no-any-return]
+
+
+def _thrice(channel: Any) -> Any:
+    """Return (H, W) as (H, W, 3): numpy takes several times as long to broadcast along so short an axis."""
+    return cv2.merge((channel, channel, channel))
+
+
+def _clip(image: Any) -> Any:
+    """Limit an image to [0, 1], in place."""
+    return np.clip(image, 0, 1, out=image)
 
 
 def _pattern(layers: Layers, values: dict[str, Any]) -> Array | None:
@@ -156,7 +172,8 @@ def _pattern(layers: Layers, values: dict[str, Any]) -> Array | None:
             picked = bank.reshape(TEXTURE_SIZE**2, *bank.shape[2:]).take(
                 _texels(layers, values, segment), axis=0
             )
-            picked = np.float32(2 * strength) * picked + np.float32(1 - strength)
+            picked *= np.float32(2 * strength)
+            picked += np.float32(1 - strength)
             factor = _merge(factor, picked, layers.segment == segment)
     return factor
 
@@ -180,9 +197,13 @@ def _texels(layers: Layers, values: dict[str, Any], segment: int) -> NDArray[np.
     turn = np.array([[cos, -sin], [sin, cos]], np.float32)
     # Many tiles away from zero, so that cutting the decimals is rounding down.
     first = turn @ start + np.float32(TEXTURE_SIZE) * (np.float32(512) + values[f"{name}_offset"])
-    texel = ((turn @ to_world[axes]) @ rays) * length + first[:, None].astype(np.float32)
+    texel = (turn @ to_world[axes]) @ rays
+    texel *= length
+    texel += first[:, None].astype(np.float32)
     column, row = texel.astype(np.int32) & (TEXTURE_SIZE - 1)
-    return (row * TEXTURE_SIZE + column).reshape(size, size)
+    row *= TEXTURE_SIZE
+    row += column
+    return row.reshape(size, size)
 
 
 def _merge(factor: Array | None, picked: Array, mask: NDArray[np.bool_]) -> Array:
@@ -190,12 +211,11 @@ def _merge(factor: Array | None, picked: Array, mask: NDArray[np.bool_]) -> Arra
     if factor is None:
         factor = np.ones_like(picked)
     if factor.ndim < picked.ndim:
-        factor = np.repeat(factor[..., None], 3, axis=2)
+        factor = _thrice(factor)
     if picked.ndim < factor.ndim:
-        mask, picked = mask[..., None], picked[..., None]
-    elif picked.ndim == 3:
-        mask = mask[..., None]
-    return np.where(mask, picked, factor)
+        picked = _thrice(picked)
+    merged: Any = cv2.copyTo(picked, mask.view(np.uint8), factor)
+    return merged
 
 
 @functools.cache
