@@ -151,6 +151,7 @@ def _demonstrated(bundle: PolicyBundle, dataset: LeRobotDataset) -> TargetData:
         raise SimrealError(f"{dataset.path}: all {failed} demonstrations failed: nothing to imitate")
     data = TargetData.of_episodes(itertools.chain([first], episodes), dataset.path)
     quality.check()
+    quality.check_actions()
     return data
 
 

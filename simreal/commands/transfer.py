@@ -20,9 +20,9 @@ from simreal.errors import SimrealError
 from simreal.guarded import guarded, rivals
 from simreal.presets import PRESETS, Preset
 from simreal.progress import say
-from simreal.reading import load_yaml, number
+from simreal.reading import load_yaml, mapping, number
 from simreal.targets import Target, check_spaces, parse_target
-from simreal.transfer import METHODS, EncoderMode, RewardedSteps, method
+from simreal.transfer import METHODS, RATE_SCALE, EncoderMode, Method, RewardedSteps, method
 from simreal.transfer.guard import stages
 
 
@@ -117,7 +117,7 @@ class Adapt(Common):
         needs = method(self.method).needs
         self._check_options(needs)
         if self.settings is not None:
-            method(self.method).with_settings(_settings(self.settings))  # wrong ones are told at once
+            _settings(self.settings, method(self.method))  # wrong ones are told at once
         if self.guard is not None:
             self._check_guard(self.guard)
         method(self.method).refuse_without(
@@ -141,7 +141,7 @@ class Adapt(Common):
             self._rewarded(bundle, target) if "rewarded steps" in needs else None,
             self.encoder,
             PRESETS[self.preset].updates,
-            {} if self.settings is None else _settings(self.settings),
+            {} if self.settings is None else _settings(self.settings, method(self.method)),
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
@@ -159,7 +159,10 @@ class Adapt(Common):
         return {"policy": path, "method": self.method, **told}
 
     def _check_options(self, needs: tuple[str, ...]) -> None:
-        """Refuse options that would have no effect, since that would hide a mistake."""
+        """Refuse numbers that cannot be, and options without effect, since these would hide a mistake."""
+        for name, text in (("--demos", self.demos), ("--frames", self.frames)):
+            if text is not None:
+                _count(name, text)
         encoder = None if self.encoder == "frozen" else self.encoder
         for option, value, need in (
             ("steps", self.steps, "rewarded steps"),
@@ -200,18 +203,22 @@ class Adapt(Common):
 
     def _demonstrations(self, target: Target) -> LeRobotDataset:
         """Return the demonstrations to adapt to, recorded now if only their number was given."""
-        if not self.demos.isdecimal():
+        count = _count("--demos", self.demos)
+        if count is None:
             return LeRobotDataset(Path(self.demos))
         path, teacher = self.folder() / "dataset", load_bundle(self.teacher, "--teacher")
-        collect(teacher, target, int(self.demos), self.seed, path, self.overwrite)
+        collect(teacher, target, count, self.seed, path, self.overwrite)
         return LeRobotDataset(path)
 
     def _frames(self, bundle: PolicyBundle, target: Target) -> LeRobotDataset | None:
         """Return the unlabelled frames, recorded now by the policy if only their number was given."""
-        if self.frames is None or not self.frames.isdecimal():
-            return None if self.frames is None else LeRobotDataset(Path(self.frames))
+        if self.frames is None:
+            return None
+        count = _count("--frames", self.frames)
+        if count is None:
+            return LeRobotDataset(Path(self.frames))
         path = self.folder() / "frames"
-        collect_frames(bundle, target, int(self.frames), self.seed, path, self.overwrite)
+        collect_frames(bundle, target, count, self.seed, path, self.overwrite)
         return LeRobotDataset(path)
 
     def _rewarded(self, bundle: PolicyBundle, target: Target) -> RewardedSteps | None:
@@ -222,11 +229,29 @@ class Adapt(Common):
         return RewardedSteps(target, self.steps)
 
 
-def _settings(path: Path) -> dict[str, float]:
-    raw = load_yaml(path, "settings")
-    if not isinstance(raw, dict):
-        raise SimrealError(f"{path}: takes a mapping of settings to numbers, not {raw!r}")
-    return {str(name): number(path, value, str(name)) for name, value in raw.items()}
+def _settings(path: Path, chosen: Method) -> dict[str, float]:
+    raw = mapping(path, load_yaml(path, "settings"), "", (*chosen.settings(), RATE_SCALE))
+    settings = {name: number(path, value, name) for name, value in raw.items()}
+    try:
+        chosen.with_settings(settings)
+    except SimrealError as error:
+        raise SimrealError(f"{path}: {error}") from None
+    return settings
+
+
+def _count(option: str, text: str) -> int | None:
+    """Return how many are to be recorded; None if the text is a path.
+
+    Raises:
+        SimrealError: for a number below 1.
+    """
+    try:
+        count = int(text)
+    except ValueError:
+        return None
+    if count < 1:
+        raise SimrealError(f"{option} {text}: must be at least 1, or a dataset")
+    return count
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class SourceData:
         Raises:
             SimrealError: if the folder has no complete source data.
         """
+        if not folder.is_dir():
+            raise SimrealError(f"{folder}: no usable source data: no such folder; a pretraining run has one")
         mode: Literal["r+", "r"] = "r+" if writable else "r"
         try:
             count = int(json.loads((folder / "count.json").read_text())["count"])

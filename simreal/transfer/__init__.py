@@ -17,11 +17,12 @@ from simreal.transfer import (
     self_supervised,
     semi_supervised,
 )
-from simreal.transfer.base import UPDATES, EncoderMode, Method, Problem, SourceAccess
+from simreal.transfer.base import RATE_SCALE, UPDATES, EncoderMode, Method, Problem, SourceAccess
 from simreal.transfer.rewarded import RewardedSteps
 
 __all__ = [
-    "METHODS", "UPDATES", "EncoderMode", "Method", "Problem", "RewardedSteps", "SourceAccess", "method",
+    "METHODS", "RATE_SCALE", "UPDATES", "EncoderMode", "Method", "Problem", "RewardedSteps", "SourceAccess",
+    "method",
 ]  # fmt: skip
 
 _FAMILIES: tuple[tuple[Method, ...], ...] = (

@@ -42,6 +42,7 @@ EncoderMode = Literal["frozen", "slow", "free"]
 # Of reinforcement: the encoder's learning rate over the head's.
 ENCODER_RATES: dict[EncoderMode, float] = {"frozen": 0.0, "slow": 0.1, "free": 1.0}
 RATE_SCALE = "rate_scale"
+_PARTS = ("kept", "probing", "span")  # settings that are shares of a whole
 BATCH_SIZE = 64  # target frames in every update, for every method and for target-only
 UPDATES = 300  # gradient updates of a learning candidate: more gained nothing on tuning seeds
 
@@ -165,13 +166,17 @@ class Method:
         """Return the method with other numbers; `rate_scale` multiplies its learning rate.
 
         Raises:
-            SimrealError: naming a setting that it does not have, with the nearest; or part of a whole number.
+            SimrealError: naming a setting that it does not have, with the nearest; or a value that cannot be.
         """
         defaults = self.settings() | {RATE_SCALE: 1.0}
         own: dict[str, float] = {}
         for name, value in settings.items():
             if name not in defaults:
                 raise SimrealError(f"method {self.id!r} has no setting {name!r}; {nearest(name, defaults)}")
+            if value < 0:
+                raise SimrealError(f"method {self.id!r}: {name}: takes a number from 0, not {value!r}")
+            if name in _PARTS and value > 1:
+                raise SimrealError(f"method {self.id!r}: {name}: takes a share from 0 to 1, not {value!r}")
             own[name] = type(defaults[name])(value)
             if own[name] != value:
                 raise SimrealError(f"method {self.id!r}: {name}: takes a whole number, not {value!r}")

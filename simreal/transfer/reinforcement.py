@@ -21,6 +21,7 @@ GAMMA = 0.95  # as in pretraining: reaching takes about ten steps
 CRITIC_ALONE = 0.2  # share of the steps in which only the critic learns: it starts from nothing
 _ROLLOUTS = 10  # of PPO, at least, whatever the budget
 _LONGEST_ROLLOUT, _SHORTEST_ROLLOUT = 512, 32  # steps
+_SAC_ROLLOUT = 4  # steps
 _PPO_LOG_STD, _SAC_LOG_STD = -1.2, -1.6  # a policy that is nearly right explores near itself
 # tanh(1.25 x) is as near to x within [-1, 1] as tanh(k x) comes, with the ends counted.
 TANH_GAIN = 1.25
@@ -75,6 +76,9 @@ def sac(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
     than computation. Haarnoja et al. 2018, arXiv:1801.01290.
     """
     budget, env = _budget(problem)
+    steps = budget.steps // _SAC_ROLLOUT * _SAC_ROLLOUT
+    if steps == 0:
+        raise SimrealError(f"--steps {budget.steps}: SAC needs at least {_SAC_ROLLOUT}")
     source = _without_auxiliary(problem.policy)
     head = source.config.head
     config = dataclasses.replace(source.config, head=dataclasses.replace(head, squash="tanh"))
@@ -82,11 +86,11 @@ def sac(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
         "MultiInputPolicy",
         env,
         learning_rate=learning_rate * problem.rate_scale,
-        buffer_size=min(budget.steps, 20_000),  # 25 kB each, at 64 pixels
+        buffer_size=min(steps, 20_000),  # 25 kB each, at 64 pixels
         learning_starts=0,  # SB3 would take random actions until then, on the target
         batch_size=64,
-        train_freq=4,
-        gradient_steps=4,
+        train_freq=_SAC_ROLLOUT,
+        gradient_steps=_SAC_ROLLOUT,
         gamma=GAMMA,
         ent_coef="auto_0.01",
         seed=_seed(problem),
@@ -102,7 +106,7 @@ def sac(problem: Problem, report: Report, *, learning_rate: float = 3e-4) -> Pol
     with torch.no_grad():
         deviation.weight.zero_()
         deviation.bias.fill_(_SAC_LOG_STD)
-    return _learn(model, problem, budget.steps, report, config, [model.actor, model.critic])
+    return _learn(model, problem, steps, report, config, [model.actor, model.critic])
 
 
 class ScaledAdam(torch.optim.Adam):

@@ -124,6 +124,7 @@ def test_unlabelled_frames(smoke_run: Path, tmp_path: Path) -> None:
         (["run", "--method", "finetune", "cotrain#2"], "is compared with its first copy: add cotrain"),
         (["run", "--method", "cotrain", "cotrain"], "--method cotrain is named twice"),
         (["check", "--frames", "-5"], "--frames -5: must be at least 0"),
+        (["adapt", "--method", "finetune", "--demos", "-3"], "--demos -3: must be at least 1, or a dataset"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, capsys) -> None:

@@ -109,6 +109,10 @@ def test_settings_reach_the_function_and_the_learning_rate() -> None:
         planted.with_settings({"pul": 1.0})
     with pytest.raises(SimrealError, match=r"steps: takes a whole number, not 2\.5"):
         planted.with_settings({"steps": 2.5})
+    with pytest.raises(SimrealError, match="takes a number from 0, not"):
+        planted.with_settings({"pull": -1.0})
+    with pytest.raises(SimrealError, match="kept: takes a share from 0 to 1, not"):
+        METHODS["pseudo-label"].with_settings({"kept": 3.0})
     with pytest.raises(SimrealError, match="no setting 'encoder'"):
         planted.with_settings({"encoder": 0.0})
     for each in METHODS.values():  # what learns by gradient steps asks the problem for its rate
@@ -179,12 +183,18 @@ def test_adapt_takes_settings_from_a_file(
     smoke_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "random-conv.json"
-    path.write_text(json.dumps({"largest": 3, "rate_scale": 0.5}))
+    path.write_text("largest: 3\nrate_scale: 5e-1\n")
     command = ["adapt", "--policy", str(smoke_run / "policy"), "--method", "random-conv", "--preset", "smoke"]
     more = ["--source", str(smoke_run), "--settings", str(path), "--quiet", "--out"]
     assert main([*command, *more, str(tmp_path / "a")]) == 0
     manifest = json.loads((tmp_path / "a" / "policy" / "policy.json").read_text())
     assert manifest["extra"]["used"]["settings"] == {"largest": 3, "rate_scale": 0.5}
-    path.write_text(json.dumps({"lagest": 3}))
-    assert main([*command, *more, str(tmp_path / "b")]) == 2
-    assert "method 'random-conv' has no setting 'lagest'" in capsys.readouterr().err
+    for text, words in (
+        ("lagest: many", "unknown key 'lagest'; did you mean 'largest'?"),
+        ("largest: many", "largest: takes a number, not 'many'"),
+        ("rate_scale: -1", "rate_scale: takes a number from 0, not -1.0"),
+    ):
+        path.write_text(text)
+        assert main([*command, *more, str(tmp_path / "b")]) == 2
+        assert f"{path}: " in (error := capsys.readouterr().err)
+        assert words in error

@@ -135,6 +135,14 @@ def strong(episodes: list[Episode]) -> list[Episode]:
     return [dataclasses.replace(episode, actions=20 * episode.actions) for episode in episodes]
 
 
+def weak(episodes: list[Episode]) -> list[Episode]:
+    return [dataclasses.replace(episode, actions=episode.actions / 20) for episode in episodes]
+
+
+def dead_once(episodes: list[Episode]) -> list[Episode]:
+    return [*episodes[:1], *dead(episodes[1:2]), *episodes[2:]]
+
+
 def small(episodes: list[Episode]) -> list[Episode]:
     return [dataclasses.replace(e, images=np.ascontiguousarray(e.images[:, ::2, ::2])) for e in episodes]
 
@@ -145,7 +153,9 @@ def small(episodes: list[Episode]) -> list[Episode]:
         (failed, "all 3 demonstrations failed: nothing to imitate"),
         (dead, "every image is of one and the same colour"),
         (stuck, "images are the same: a stuck camera"),
+        (dead_once, "episode 1: every image is of one and the same colour: a dead camera?"),
         (strong, "recorded in another scale"),
+        (weak, "a full one is 1: recorded in another scale"),
         (small, "images of (32, 32, 3); the bundle reads (64, 64, 3)"),
     ],
 )

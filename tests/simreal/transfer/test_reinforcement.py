@@ -109,6 +109,13 @@ def test_the_encoder_is_frozen_slow_or_free(source: Policy, method: Any) -> None
     assert 0.0 < moved["slow"] < 0.5 * moved["free"]
 
 
+@pytest.mark.parametrize(("method", "steps", "taken"), [(ppo, 70, 64), (sac, 70, 68)])
+def test_a_budget_that_is_no_multiple_of_a_rollout(
+    source: Policy, method: Any, steps: int, taken: int
+) -> None:
+    assert adapt(source, method, steps)[1] == taken
+
+
 def test_no_step_beyond_the_budget(source: Policy) -> None:
     budget = RewardedSteps(TARGET, 3)
     env = budget.open()
@@ -121,5 +128,7 @@ def test_no_step_beyond_the_budget(source: Policy) -> None:
         RewardedSteps(TARGET, 0)
     with pytest.raises(SimrealError, match="--steps 20: PPO needs at least 32"):
         adapt(source, ppo, 20)
+    with pytest.raises(SimrealError, match="--steps 3: SAC needs at least 4"):
+        adapt(source, sac, 3)
     with pytest.raises(SimrealError, match="needs rewarded steps: give --steps N"):
         METHODS["sac"].adapt(Problem(source, 0))
