@@ -94,7 +94,8 @@ def threads(count: int) -> Iterator[None]:
     """Compute with so many threads in the meantime, if there are so many cores; in a worker with one.
 
     Denormal numbers are zero. A spatial softmax gives most pixels a chance below 1e-38, with which a
-    processor computes many times as slowly: updates take up to two thirds longer, and come to the same.
+    processor computes many times as slowly: updates take up to two thirds longer, and come to the same but
+    for a rounding.
     """
     before, before_opencv, flushed = torch.get_num_threads(), cv2.getNumThreads(), flushes_denormals()
     torch.set_flush_denormal(True)  # first: new threads take it over from the one that starts them
