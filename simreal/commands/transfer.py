@@ -116,8 +116,7 @@ class Adapt(Common):
         """Adapt."""
         needs = method(self.method).needs
         self._check_options(needs)
-        if self.settings is not None:
-            _settings(self.settings, method(self.method))  # wrong ones are told at once
+        settings = {} if self.settings is None else _settings(self.settings, method(self.method))
         if self.guard is not None:
             self._check_guard(self.guard)
         method(self.method).refuse_without(
@@ -141,7 +140,7 @@ class Adapt(Common):
             self._rewarded(bundle, target) if "rewarded steps" in needs else None,
             self.encoder,
             PRESETS[self.preset].updates,
-            {} if self.settings is None else _settings(self.settings, method(self.method)),
+            settings,
         )
         started = time.perf_counter()
         adapted = adapting.adapt(bundle, self.method, given, self.seed)
