@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import envs
 from envs.appearance import Appearance, compose, noise_offsets
-from envs.camera import Layers, stack
+from envs.camera import BACKGROUND, TABLE, Layers, stack
 from envs.parameters import TEXTURES, world_from_values
 
 
@@ -45,6 +45,31 @@ def test_channel_order_swaps_channels(layers: Layers) -> None:
         )
 
     assert np.array_equal(picture("bgr"), picture("rgb")[..., ::-1])
+
+
+@pytest.mark.parametrize(
+    "textures",
+    [("checker", None), ("coffee", None), (None, "checker"), ("checker", "coffee"), ("coffee", "checker")],
+)
+def test_a_texture_lies_on_its_segment_alone(layers: Layers, textures: tuple[str | None, ...]) -> None:
+    plain, values, segments = Appearance({}, np.zeros(6, np.int64)), {}, []
+    for surface, segment, name in zip(("table", "background"), (TABLE, BACKGROUND), textures, strict=True):
+        if name is not None:
+            segments.append(segment)
+            values[f"appearance.{surface}_texture"] = np.full(6, name)
+            values[f"appearance.{surface}_texture_strength"] = np.ones(6)
+    textured = compose(layers, Appearance(values, np.zeros(6, np.int64)))
+    changed = (textured != compose(layers, plain)).any(axis=-1)
+    assert not changed[~np.isin(layers.segment, segments)].any()
+    for segment in segments:
+        assert changed[layers.segment == segment].mean() > 0.5
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.7])
+def test_too_much_light_is_white(layers: Layers, gamma: float) -> None:
+    values = {"appearance.light_gain": np.full(6, 50.0), "appearance.gamma": np.full(6, gamma)}
+    image = compose(layers, Appearance(values, np.zeros(6, np.int64)))
+    assert (image[layers.segment == TABLE] == 255).all()
 
 
 def test_texture_lies_on_the_table_when_the_camera_moves(world: Any) -> None:
