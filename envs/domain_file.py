@@ -15,7 +15,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, but a key given twice is an error: the first would be lost without a word."""
+    """The safe loader, but 1e-3 is a number, and a key given twice an error: the first would be lost."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Return the mapping, or refuse it."""
@@ -28,6 +28,12 @@ class UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None)
         return node
+
+
+# YAML 1.1 reads 1e-3 as text for want of a dot; in YAML 1.2 it is a number.
+UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def read(path: Path) -> dict[str, Any]:

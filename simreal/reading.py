@@ -1,7 +1,6 @@
 """Read small YAML files of settings, with errors that name file, key and value."""
 
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import yaml
 
 from envs.domain_file import UniqueKeyLoader
 from simreal.errors import SimrealError, nearest
-
-_POWER = re.compile(r"[-+]?\d+[eE][-+]?\d+")  # 1e-3, which YAML 1.1 reads as text for want of a dot
 
 
 def load_yaml(path: Path, what: str) -> Any:
@@ -49,8 +46,6 @@ def number(path: Path, raw: Any, where: str, above: float = -math.inf) -> float:
     Raises:
         SimrealError: naming the key and the value.
     """
-    if isinstance(raw, str) and _POWER.fullmatch(raw):
-        raw = float(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
         raise SimrealError(f"{path}: {where}: takes a number, not {raw!r}")
     if raw <= above:

@@ -93,9 +93,8 @@ def _merged(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        with path.open(
-            "rb"
-        ) as file:  # of a path pyarrow opens the file twice, and it may be replaced in between
+        # Not of the path: pyarrow would open it twice, and the file may be replaced in between.
+        with path.open("rb") as file:
             rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise SimrealError(f"{path}: truncated or damaged: {error}") from None

@@ -74,6 +74,7 @@ SEVERITIES = "severities:\n" + "".join(_DEGREES)
         ("name: a\nseverities: {1: , 2: , 3: {sensing: }, 4: , 5: }\n", {}),
         ("name: a\ninert_for: [reach, push]\n", {}),
         ("name: a\nscene: {distractor_count: 3.0}\n", {"scene": {"distractor_count": 3}}),
+        ("name: a\ndynamics: {joint_kp_scale: 1e-1}\n", {"dynamics": {"joint_kp_scale": 0.1}}),
         (
             "name: a\nscene: {distractor_count: {choice: [1.0, 2]}}\n",
             {"scene": {"distractor_count": {"choice": [1, 2]}}},
@@ -207,7 +208,7 @@ def test_a_folder_and_an_unreadable_file_are_named(tmp_path: Path, monkeypatch: 
         ("name: a\nseverities: {1: , 2: , 3: , 4: , 5: {sensing: {x: 1}}}\n", ["severities: 5", "'x'"]),
         ("name: a\nseverities: false\n", ["severities", "False"]),
         ('name: a\ndynamics: {joint_kp_scale: "0.7"}\n', ["joint_kp_scale", "'0.7'", "write 0.7"]),
-        ("name: a\ndynamics: {joint_kp_scale: 1e-1}\n", ["joint_kp_scale", "'1e-1'", "write 0.1"]),
+        ('name: a\ndynamics: {joint_kp_scale: "1e-1"}\n', ["joint_kp_scale", "'1e-1'", "write 0.1"]),
         ("name: a\ndynamics: {joint_kp_scale: true}\n", ["joint_kp_scale", "a number", "True"]),
         ("name: a\ndynamics: {joint_kp_scale: }\n", ["joint_kp_scale", "a number", "None"]),
         ("name: a\ndynamics: {joint_kp_scale: 1.0e+300}\n", ["joint_kp_scale", "1e+300", "0.02 to 5"]),
