@@ -16,7 +16,6 @@ import numpy as np
 
 import envs  # noqa: F401  registers the ids
 from policies import Policy, PolicyBundle
-from simreal import workers
 from simreal.bundles import describe, load_bundle
 from simreal.deploy.runtime import OnnxRuntime, Runtime, TorchRuntime
 from simreal.exits import run_script
@@ -57,7 +56,6 @@ class Options:
 
 def inference(options: Options) -> dict[str, float]:
     """Measure one decision in onnxruntime and in torch, one thread each: milliseconds and their ratio."""
-    workers.set_threads(1)
     bundle = chosen(options)
     runtimes: dict[str, Runtime] = {"onnx": exported(bundle), "torch": TorchRuntime(bundle)}
     count = max(10, options.decisions // ROUNDS)
@@ -105,7 +103,6 @@ def exported(bundle: PolicyBundle) -> OnnxRuntime:
 
 def wire(options: Options) -> dict[str, float]:
     """Measure the whole way of an observation and its command over DDS."""
-    workers.set_threads(1)
     return benchmark_wire.wire(exported(chosen(options)), options.seconds)
 
 
@@ -116,7 +113,6 @@ def deadman(options: Options) -> dict[str, float]:
 
 def fifty_hertz(options: Options) -> dict[str, float]:
     """Measure how well 50 Hz are kept: alone, by the real-time scheduler, and beside a busy process."""
-    workers.set_threads(1)
     bundle, seconds = chosen(options), 60 * options.minutes
     figures = benchmark_deployed.fifty_hertz(bundle, seconds, "quiet")
     print(figures, flush=True)  # ten minutes' work, and there is more to come
@@ -127,7 +123,6 @@ def fifty_hertz(options: Options) -> dict[str, float]:
 
 def deployed(options: Options) -> dict[str, float]:
     """Measure what the deployed path does to success, before and after adapting."""
-    workers.set_threads(1)
     bundles = {"zero_shot": chosen(options)}
     if options.adapted:
         bundles["adapted"] = load_bundle(options.adapted)

@@ -96,7 +96,6 @@ def scaling(options: Options, source: Source) -> dict[str, float]:
 def main(options: Options) -> None:
     """Measure the sections, and print the figures."""
     started = time.perf_counter()
-    workers.set_threads(1)
     source, figures = Source.of_run(options.run), dict[str, float]()
     if "local" in options.sections:
         figures["local_idle_cells_per_s"] = idle(options, source, workers.SHARED)

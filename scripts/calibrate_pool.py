@@ -22,7 +22,6 @@ import numpy as np
 from calibrate_check import table
 from pooled_comparisons import Draws, beside_rliable, errors, pooled, power
 
-from simreal import workers
 from simreal.exits import run_script
 from simreal.results import write_result
 from simreal.study import Cell, Source, Table, cell, compute
@@ -69,7 +68,6 @@ def pool_cells(options: Options, source: Source) -> list[Cell]:
 def main(options: Options) -> None:
     """Train what the pool lacks, draw comparisons, and print the tables."""
     started = time.perf_counter()
-    workers.set_threads(1)
     source = Source.of_run(options.run)
     cells, kept = pool_cells(options, source), Table(options.table)
     left = compute("pool", source, cells, kept, options.minutes).left

@@ -18,7 +18,6 @@ import numpy as np
 from matrix_tables import with_interval
 
 import envs
-from simreal import workers
 from simreal.check.candidates import ZERO_SHOT
 from simreal.check.statistics import t_interval
 from simreal.exits import run_script
@@ -133,7 +132,6 @@ def _ahead(suite: dict[Augment, dict[int, float]], name: Augment) -> str:
 def main(options: Options) -> None:
     """Pretrain, judge, and print the table."""
     started = time.perf_counter()
-    workers.set_threads(1)
     table = Table(options.out / "cells.parquet")
     names = dict.fromkeys((BASELINE, *options.augmentations))  # the first has the teacher of all
     found: dict[Augment, dict[int, Rows]] = {name: {} for name in names}

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from policies import EncoderConfig, HeadConfig, Policy, PolicyConfig
-from simreal import workers
 from simreal.check import target_only
 from simreal.check.finished import Finished
 from simreal.check.statistics import t_interval
@@ -210,7 +209,6 @@ def table(results: dict[str, tuple[Success, list[Comparison]]]) -> str:
 def main(options: Options) -> None:
     """Run both ways, print the table."""
     started = time.perf_counter()
-    workers.set_threads(1)
     at_least(2, seeds=options.seeds)  # of an interval
     seeds, finished, results = options.seeds or SIZES[options.preset].seeds, kept(options), {}
     for source, target in (("MNIST", "digits"), ("digits", "MNIST")):

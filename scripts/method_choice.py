@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from simreal import workers
 from simreal.exits import run_script
 from simreal.results import write_result
 from simreal.study import Source
@@ -45,7 +44,6 @@ class Options:
 def main(options: Options) -> None:
     """Measure the gaps that are missing, leave every target out, and print what was lost."""
     started = time.perf_counter()
-    workers.set_threads(1)
     cases = past_cases(options.table, [Source.of_run(path) for path in options.run])
     records = {}
     for name, (limits, settings) in SETTINGS.items():

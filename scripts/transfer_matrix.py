@@ -16,7 +16,6 @@ from pathlib import Path
 import matrix_tables
 
 import envs
-from simreal import workers
 from simreal.check.candidates import TARGET_ONLY, ZERO_SHOT
 from simreal.check.finished import Finished
 from simreal.check.target_only import Tuned
@@ -162,7 +161,6 @@ class Matrix:
 def main(options: Options) -> None:
     """Compute the stages in order, and print the tables of what is there."""
     started = time.perf_counter()
-    workers.set_threads(1)
     source = Source.of_run(options.run)
     matrix = Matrix(options, source, Table(options.table))
     stages: dict[str, Callable[[], Stage]] = {

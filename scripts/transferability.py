@@ -80,7 +80,6 @@ class Options:
 def main(options: Options) -> None:
     """Score, judge the scores, and choose sources."""
     started = time.perf_counter()
-    workers.set_threads(1)
     first = options.run[0]
     sources = [Source.of_run(path, first) for path in options.run]
     if len({source.name for source in sources}) < len(sources):

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simreal import workers
 from simreal.exits import run_script
 from simreal.files import write_json
 from simreal.results import write_result
@@ -53,7 +52,6 @@ class Options:
 def main(options: Options) -> None:
     """Search, and print what was found."""
     started = time.perf_counter()
-    workers.set_threads(1)
     source = Source.of_run(options.run)
     sizes = {each.name: getattr(options, each.name) for each in dataclasses.fields(Tuning)}
     targets = tuple(parse_target(name, source.env_id) for name in options.targets)

@@ -4,7 +4,6 @@ import sys
 
 import tyro
 
-from simreal import workers
 from simreal.commands import COMMANDS
 from simreal.exits import exit_code
 
@@ -18,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         args=sys.argv[1:] if arguments is None else arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)[:1],
     )
-    with workers.threads(1):
-        return exit_code("simreal", command.execute)
+    return exit_code("simreal", command.execute)
 
 
 def entry() -> None:

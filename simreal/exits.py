@@ -18,9 +18,9 @@ Options = TypeVar("Options")
 
 
 def exit_code(program: str, work: Callable[[], None]) -> int:
-    """Do the work; return 0, 2 for an error of the user's, or 130 for ctrl-C."""
+    """Do the work, on one thread; return 0, 2 for an error of the user's, or 130 for ctrl-C."""
     try:
-        with Interruption():
+        with Interruption(), workers.threads(1):
             work()
     except (SimrealError, DomainError, BundleError) as error:
         print(f"{program}: {error}", file=sys.stderr)
